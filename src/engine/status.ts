@@ -1,0 +1,47 @@
+import type { MemberReport } from './engine.ts'
+
+/** What an engine knows about itself, for displays and for programs (`bus.status()`, `semel status`). */
+export interface EngineStatus {
+  readonly topics: readonly TopicStatus[]
+  readonly groups: readonly TaskStatus[]
+  readonly members: readonly MemberStatus[]
+  /** Figures only this engine has, by name with the unit last, e.g. `{ fileBytes: 123 }`. */
+  readonly storage: Readonly<Record<string, number | string>>
+}
+
+export interface TopicStatus {
+  readonly topic: string
+  readonly dedupWindowMs: number
+  readonly partitions: readonly PartitionStatus[]
+}
+
+export interface PartitionStatus {
+  readonly earliest: number
+  readonly end: number
+  /** Events refused as duplicates since the topic was created, by every process. */
+  readonly duplicates: number
+  /** Append time of the last event, ms since 1970; `undefined` if there never was one. */
+  readonly lastAppendTime: number | undefined
+}
+
+export interface TaskStatus {
+  readonly group: string
+  readonly topic: string
+  readonly partition: number
+  readonly position: number | undefined
+  /** Append time of the event at the position, ms since 1970; `undefined` if the task is at the end. */
+  readonly waitingSince: number | undefined
+  readonly epoch: number
+  /** Member that holds the lease; `undefined` if nobody does. */
+  readonly owner: string | undefined
+  /** Open dead letters of the task. */
+  readonly deadLetters: number
+}
+
+export interface MemberStatus {
+  readonly group: string
+  readonly member: string
+  readonly report: MemberReport
+  /** Milliseconds since its last heartbeat. */
+  readonly silentMs: number
+}

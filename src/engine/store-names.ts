@@ -1,0 +1,15 @@
+/**
+ * State stores that Semel's own features keep. User stores cannot begin with this prefix.
+ */
+export const reservedStorePrefix = 'semel.'
+
+export const storeNames = {
+  /** Offsets finished above the position, so that a restart does not run them again. */
+  finished: 'semel.finished',
+  /** Dead letters by padded offset. */
+  deadLetters: 'semel.dead',
+  /** Position in the group's redrive topic. */
+  redrive: 'semel.redrive',
+  /** How far events were handed to handlers, for the `redelivered` hint (L2). */
+  handedOut: 'semel.handed-out',
+} as const
