@@ -36,6 +36,7 @@ export interface Engine {
 
   /**
    * Appends a group of calls in one durable write. Each call stands or falls alone and whole; see `AppendGroup`.
+   * The records are encoded before the first `await`: their owner may change the data as soon as this returns.
    * Rejects only if the fate of the whole group is the same (`not-applied` or `unknown`).
    */
   append(group: AppendGroup, options: AppendOptions): Promise<AppendResult>

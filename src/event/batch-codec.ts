@@ -1,5 +1,5 @@
 import { SemelError } from '../errors.ts'
-import { attributeNames, type EventAttributes, type EventRecord, RawJson } from './event.ts'
+import { attributeNames, type EventAttributes, type EventRecord, JsonText, RawJson } from './event.ts'
 
 /**
  * A batch of events as two JSON texts, the form in which row engines store it.
@@ -41,6 +41,7 @@ export function encodeBatch(records: readonly EventRecord[]): EncodedBatch {
   let sameSource = true
   let sameTime = true
   let special = false
+  let texts = false
   for (let i = 0; i < count; i++) {
     const record = records[i]!
     ids[i] = record.id
@@ -51,6 +52,7 @@ export function encodeBatch(records: readonly EventRecord[]): EncodedBatch {
     if (record.type !== first.type) sameType = false
     if (record.source !== first.source) sameSource = false
     if (record.time !== first.time) sameTime = false
+    if (value instanceof JsonText) texts = true
     if (record.attributes !== undefined || value instanceof RawJson || value instanceof Uint8Array)
       special = true
   }
@@ -63,7 +65,11 @@ export function encodeBatch(records: readonly EventRecord[]): EncodedBatch {
     times: sameTime ? first.time : records.map((record) => record.time),
     ...(special ? encodeSpecial(records, data) : undefined),
   }
-  return { head: JSON.stringify(head), body: JSON.stringify(data) }
+  return { head: JSON.stringify(head), body: texts ? joinTexts(data) : JSON.stringify(data) }
+}
+
+function joinTexts(data: readonly unknown[]): string {
+  return `[${data.map((value) => (value instanceof JsonText ? value.text : JSON.stringify(value))).join(',')}]`
 }
 
 function encodeSpecial(

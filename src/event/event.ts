@@ -15,7 +15,18 @@ export class RawJson {
   }
 }
 
-/** A plain JSON value (checked), raw JSON text, or bytes. */
+/**
+ * A value that was already turned into JSON text by Semel, so that later changes by its owner do not reach the log.
+ * Reads back as the plain value; only `RawJson` keeps its text for readers.
+ */
+export class JsonText {
+  readonly text: string
+  constructor(text: string) {
+    this.text = text
+  }
+}
+
+/** A plain JSON value (checked), its text, raw JSON text, or bytes. Readers never see `JsonText`. */
 export type EventData = unknown
 
 /** CloudEvents attributes beyond the required ones; the last two groups are registered extensions. */

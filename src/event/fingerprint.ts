@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type EventRecord, RawJson } from './event.ts'
+import { type EventRecord, JsonText, RawJson } from './event.ts'
 
 const fingerprintHexChars = 32
 
@@ -18,6 +18,12 @@ export function fingerprint(record: EventRecord): string {
   else
     hash.update('j').update(canonicalJson(record.data instanceof RawJson ? record.data.parse() : record.data))
   return hash.digest('hex').slice(0, fingerprintHexChars)
+}
+
+function jsonValue(data: unknown): unknown {
+  if (data instanceof RawJson) return data.parse()
+  if (data instanceof JsonText) return JSON.parse(data.text)
+  return data
 }
 
 /** JSON text with object members sorted by name, as in RFC 8785 except for number formatting. */
