@@ -15,8 +15,7 @@ export function fingerprint(record: EventRecord): string {
     JSON.stringify([type, source, key, attributes?.subject ?? null, attributes?.datacontenttype ?? null]),
   )
   if (record.data instanceof Uint8Array) hash.update('b').update(record.data)
-  else
-    hash.update('j').update(canonicalJson(record.data instanceof RawJson ? record.data.parse() : record.data))
+  else hash.update('j').update(canonicalJson(jsonValue(record.data)))
   return hash.digest('hex').slice(0, fingerprintHexChars)
 }
 
