@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict'
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { type Installed, installPacked, nodeOf, output, root } from './installed.ts'
+
+// The lowest version that package.json promises, the one this project is made with, and the newest.
+const nodeVersions = ['22.22.0', '24.21.0', '26.10.0']
+
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const doors = Object.keys(manifest.exports).map((door) => `semel${door.slice(1)}`)
+const bin = join(root, 'node_modules/.bin')
+
+describe('the packed tarball', () => {
+  let installed: Installed
+
+  before(async () => {
+    installed = await installPacked()
+  })
+
+  after(() => rmSync(installed.folder, { recursive: true, force: true }))
+
+  for (const version of nodeVersions) {
+    test(`opens every door under Node ${version}`, async () => {
+      const node = await nodeOf(version)
+      const imports = doors.map((door) => importLine(door)).join('\n')
+      writeFileSync(join(installed.folder, 'doors.mjs'), `${imports}\nconsole.log('open')\n`)
+      assert.equal(await output(installed.folder, node, 'doors.mjs'), 'open\n')
+    })
+
+    test(`runs a ten-line program under Node ${version}`, async () => {
+      const node = await nodeOf(version)
+      copyFileSync(join(import.meta.dirname, 'ten-lines.mjs'), join(installed.folder, 'ten-lines.mjs'))
+      assert.equal(await output(installed.folder, node, 'ten-lines.mjs'), 'billed 12\n')
+    })
+  }
+
+  test('has no runtime dependency', () => assert.deepEqual(manifest.dependencies ?? {}, {}))
+
+  test('satisfies publint', async () => {
+    await output(root, join(bin, 'publint'), installed.tarball, '--strict')
+  })
+
+  test('has types that resolve from every door', async () => {
+    await output(root, join(bin, 'attw'), installed.tarball, '--profile', 'esm-only')
+  })
+})
+
+function importLine(door: string): string {
+  return door.endsWith('.json')
+    ? `import ${JSON.stringify(door)} with { type: 'json' }`
+    : `import ${JSON.stringify(door)}`
+}
