@@ -1,0 +1,150 @@
+import type { AppendBatch } from '../engine/engine.ts'
+import { SemelError } from '../errors.ts'
+import { checkData } from '../event/check-data.ts'
+import { type EventRecord, JsonText, RawJson } from '../event/event.ts'
+import { type IdSource, makeRecord } from '../event/make-record.ts'
+import { partitionOfKey } from '../event/partition-of-key.ts'
+import type { PublishAttributes, Topic } from '../topic.ts'
+
+/** One event of a call, after the topic's schema had its say. */
+export interface CheckedEvent {
+  readonly topic: Topic<never>
+  readonly data: unknown
+  readonly attributes: PublishAttributes | undefined
+}
+
+/** Where one event of a call went: batch number and index within the batch. */
+export interface CallPlace {
+  readonly batch: number
+  readonly index: number
+}
+
+/** A publish call, checked and split by partition: what the publisher queues. */
+export interface PreparedCall {
+  readonly batches: readonly MutableBatch[]
+  /** Batch of each event, in the caller's order; its index follows from the order. */
+  readonly batchOf: readonly number[]
+  readonly events: number
+  readonly bytes: number
+}
+
+export interface MutableBatch extends AppendBatch {
+  readonly records: EventRecord[]
+  fresh: boolean
+}
+
+/** Rough bytes of an event beside its data, for queue bounds. */
+const envelopeBytes = 100
+
+/** Spreads keyless events over partitions in turn. */
+export class RoundRobin {
+  #next = 0
+  partition(partitions: number): number {
+    this.#next = (this.#next + 1) % 1_048_576
+    return this.#next % partitions
+  }
+}
+
+/**
+ * Checks a whole call and builds its records. Throws for the first bad event with its index; nothing is queued
+ * then, so the outcome is `not-applied` for all of them.
+ */
+export class CallPreparer {
+  readonly #ids: IdSource
+  readonly #now: () => number
+  readonly #roundRobin = new RoundRobin()
+
+  constructor(ids: IdSource, now: () => number) {
+    this.#ids = ids
+    this.#now = now
+  }
+
+  prepare(events: readonly CheckedEvent[]): PreparedCall {
+    const now = this.#now()
+    const batches: MutableBatch[] = []
+    const batchOf = new Array<number>(events.length)
+    const byTopic = new Map<string, (number | undefined)[]>()
+    let bytes = 0
+    for (let i = 0; i < events.length; i++) {
+      const event = events[i]!
+      const record = this.#record(event, now, i)
+      const { topic } = event
+      const partition = this.#partition(record, topic)
+      let byPartition = byTopic.get(topic.name)
+      if (byPartition === undefined) {
+        byPartition = []
+        byTopic.set(topic.name, byPartition)
+      }
+      let batch = byPartition[partition]
+      if (batch === undefined) {
+        batch = batches.length
+        byPartition[partition] = batch
+        batches.push({ topic: topic.name, partition, records: [], callOf: undefined, fresh: true })
+      }
+      const target = batches[batch]!
+      target.records.push(record)
+      if (event.attributes?.id !== undefined) target.fresh = false
+      batchOf[i] = batch
+      bytes += envelopeBytes
+    }
+    return { batches, batchOf, events: events.length, bytes }
+  }
+
+  #record(event: CheckedEvent, now: number, index: number): EventRecord {
+    try {
+      checkData(event.data)
+      return makeRecord(event.data, event.attributes, event.topic, keyOf(event), now, this.#ids)
+    } catch (error) {
+      throw atIndex(error, index)
+    }
+  }
+
+  #partition(record: EventRecord, topic: Topic<never>): number {
+    if (topic.partitions === 1) return 0
+    if (record.key === null) return this.#roundRobin.partition(topic.partitions)
+    return partitionOfKey(record.key, topic.partitions)
+  }
+}
+
+function keyOf(event: CheckedEvent): string | null {
+  const { key } = event.topic
+  if (key === undefined || event.attributes?.key !== undefined) return null
+  // Raw text is parsed once more for its key: its owner asked for bytes to be kept, not for speed.
+  const data: unknown = event.data instanceof RawJson ? event.data.parse() : event.data
+  const value: string | null | undefined = Reflect.apply(key, undefined, [data])
+  return value ?? null
+}
+
+/** Replaces each record's data by its JSON text, so that its owner may change the data from now on. */
+export function snapshot(call: PreparedCall): PreparedCall {
+  let bytes = 0
+  for (const batch of call.batches) {
+    for (let i = 0; i < batch.records.length; i++) {
+      const record = batch.records[i]!
+      const data = snapshotData(record.data)
+      bytes += envelopeBytes + dataBytes(data)
+      batch.records[i] = { ...record, data }
+    }
+  }
+  return { ...call, bytes }
+}
+
+/** A form of checked data that no later change by its owner can reach. */
+export function snapshotData(data: unknown): JsonText | RawJson | Uint8Array {
+  if (data instanceof RawJson) return data
+  if (data instanceof Uint8Array) return Uint8Array.from(data)
+  return new JsonText(JSON.stringify(data))
+}
+
+export function dataBytes(data: JsonText | RawJson | Uint8Array): number {
+  return data instanceof Uint8Array ? data.byteLength : data.text.length
+}
+
+function atIndex(error: unknown, index: number): unknown {
+  if (!(error instanceof SemelError) || index === 0) return error
+  return new SemelError(error.code, `event ${index}: ${error.message}`, {
+    ...error.toJSON(),
+    cause: error.cause,
+    index,
+  })
+}
