@@ -1,0 +1,14 @@
+import type { EngineFacts } from '../../engine/facts.ts'
+
+export const memoryFacts: EngineFacts = {
+  name: 'memory',
+  durability: ['memory'],
+  sharedByProcesses: false,
+  sharedByMachines: false,
+  atomicVisibility: true,
+  dedup: 'topic',
+  sql: undefined,
+  ownership: 'lease-table',
+  denseOffsets: true,
+  appendClock: 'process',
+}

@@ -1,0 +1,366 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { Lease, MemberReport, Membership, TaskId } from '../../src/engine/engine.ts'
+import { LeaseBalancer } from '../../src/engine/lease-balancer.ts'
+import type { GroupView, LeaseTable } from '../../src/engine/lease-table.ts'
+import { MemoryLeases } from '../../src/engines/memory/memory-leases.ts'
+import { ManualPlatform } from './manual-platform.ts'
+
+const leaseMs = 1_000
+const noReport: MemberReport = { inFlight: 0, retries: 0, handled: 0, commitMs: { p50: 0, p99: 0 } }
+
+/** The memory engine's table with a network in front: calls can be made to fail or to hang. */
+class RemoteTable implements LeaseTable {
+  readonly #table: LeaseTable
+  fault: 'none' | 'fail' | 'hang' = 'none'
+  heartbeats = 0
+  /** Calls that reach the table although their answers get lost. */
+  loseAnswers = false
+
+  constructor(table: LeaseTable) {
+    this.#table = table
+  }
+
+  heartbeat(group: string, member: string, ms: number, report: MemberReport): Promise<GroupView> {
+    this.heartbeats += 1
+    return this.#call(() => this.#table.heartbeat(group, member, ms, report))
+  }
+  acquire(task: TaskId, member: string, ms: number, observedEpoch: number): Promise<number | undefined> {
+    return this.#call(() => this.#table.acquire(task, member, ms, observedEpoch))
+  }
+  release(task: TaskId, epoch: number): Promise<void> {
+    return this.#call(() => this.#table.release(task, epoch))
+  }
+  leave(group: string, member: string): Promise<void> {
+    return this.#call(() => this.#table.leave(group, member))
+  }
+
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    if (this.fault === 'fail') throw new Error('connection reset')
+    if (this.fault === 'hang') return await new Promise<T>(() => undefined)
+    const answer = await work()
+    return this.loseAnswers ? await new Promise<T>(() => undefined) : answer
+  }
+}
+
+class Group {
+  readonly platform = new ManualPlatform()
+  readonly leases = new MemoryLeases()
+  readonly grants = new Set<string>()
+
+  constructor() {
+    this.leases.useClock(this.platform.clock)
+  }
+
+  async join(name: string, topics: Record<string, number> = { orders: 4 }): Promise<Member> {
+    const member = new Member(this, name)
+    member.membership = await LeaseBalancer.join({
+      table: member.table,
+      platform: this.platform,
+      member: name,
+      request: {
+        group: 'billing',
+        topics: Object.entries(topics).map(([topic, partitions]) => ({ topic, partitions })),
+        leaseMs,
+        report: () => noReport,
+      },
+      listener: member,
+    })
+    await this.platform.settle()
+    return member
+  }
+}
+
+class Member {
+  readonly #group: Group
+  readonly name: string
+  readonly table: RemoteTable
+  readonly held = new Map<string, number>()
+  readonly lost: string[] = []
+  readonly handedOver: string[] = []
+  /** Resolved by a test that wants the owner to take its time. */
+  finish: Promise<void> | undefined
+  membership: Membership | undefined
+
+  constructor(group: Group, name: string) {
+    this.#group = group
+    this.name = name
+    this.table = new RemoteTable(group.leases)
+  }
+
+  assigned(leases: readonly Lease[]): void {
+    for (const { task, epoch } of leases) {
+      const name = `${task.topic}/${task.partition}`
+      const grant = `${name}@${epoch}`
+      assert.ok(!this.#group.grants.has(grant), `${grant} was granted twice`)
+      this.#group.grants.add(grant)
+      assert.ok(!this.held.has(name), `${name} was assigned to its holder`)
+      this.held.set(name, epoch)
+    }
+  }
+
+  async revoked(leases: readonly Lease[], reason: 'handover' | 'lost'): Promise<void> {
+    const names = leases.map(({ task }) => `${task.topic}/${task.partition}`)
+    if (reason === 'handover') {
+      this.handedOver.push(...names)
+      await this.finish
+    } else this.lost.push(...names)
+    for (const name of names) this.held.delete(name)
+  }
+
+  get count(): number {
+    return this.held.size
+  }
+}
+
+describe('LeaseBalancer', () => {
+  test('a single member gets every task at its first heartbeat', async () => {
+    const group = new Group()
+    const a = await group.join('a')
+    assert.deepEqual([...a.held.keys()], ['orders/0', 'orders/1', 'orders/2', 'orders/3'])
+    await a.membership?.leave()
+  })
+
+  test('members that come get their share within two beats, and only the surplus moves', async () => {
+    const group = new Group()
+    const a = await group.join('a')
+    const b = await group.join('b')
+    await group.platform.advance((leaseMs * 2) / 3)
+    assert.deepEqual([a.count, b.count], [2, 2])
+    const c = await group.join('c')
+    await group.platform.advance((leaseMs * 2) / 3)
+    assert.deepEqual([a.count, b.count, c.count], [2, 1, 1])
+    assert.equal(a.handedOver.length + b.handedOver.length, 3, 'every move was necessary')
+    assert.deepEqual([...a.lost, ...b.lost, ...c.lost], [])
+    for (const member of [a, b, c]) await member.membership?.leave()
+  })
+
+  test('many members that start together race for no task', async () => {
+    const group = new Group()
+    const names = ['a', 'b', 'c']
+    const members = await Promise.all(names.map((name) => group.join(name, { orders: 7 })))
+    await group.platform.advance(leaseMs)
+    assert.deepEqual(
+      members.map((member) => member.count),
+      [3, 2, 2],
+    )
+    for (const member of members) await member.membership?.leave()
+  })
+
+  test('a balanced group beats three times a lease and never moves a task', async () => {
+    const group = new Group()
+    const a = await group.join('a')
+    const b = await group.join('b')
+    await group.platform.advance(leaseMs)
+    const before = { grants: group.grants.size, beats: a.table.heartbeats }
+    await group.platform.advance(leaseMs * 20)
+    assert.equal(group.grants.size, before.grants)
+    assert.equal(a.table.heartbeats - before.beats, 60)
+    await Promise.all([a.membership?.leave(), b.membership?.leave()])
+  })
+
+  test('leave hands over, releases, and the others take over at their next beat', async () => {
+    const group = new Group()
+    const a = await group.join('a')
+    const b = await group.join('b')
+    await group.platform.advance(leaseMs)
+    await a.membership?.leave()
+    assert.equal(a.count, 0)
+    assert.equal(a.handedOver.length, 4)
+    assert.deepEqual(a.lost, [])
+    await group.platform.advance(leaseMs / 3)
+    assert.equal(b.count, 4)
+    await b.membership?.leave()
+    assert.equal(group.platform.armedTimers, 0, 'no timer is left behind')
+    assert.deepEqual(group.leases.members(), [])
+  })
+
+  test('renewals go on while an owner takes its time to leave (Z1: nobody takes over meanwhile)', async () => {
+    const group = new Group()
+    const a = await group.join('a', { orders: 1 })
+    const b = await group.join('b', { orders: 1 })
+    let finish = (): void => undefined
+    a.finish = new Promise((resolve) => {
+      finish = resolve
+    })
+    const left = a.membership?.leave()
+    await group.platform.advance(leaseMs * 5)
+    assert.deepEqual([a.count, b.count], [1, 0])
+    finish()
+    await group.platform.settle()
+    await left
+    await group.platform.advance(leaseMs / 3)
+    assert.deepEqual([a.count, b.count, b.held.get('orders/0')], [0, 1, 2])
+    await b.membership?.leave()
+  })
+
+  test('an owner that never finishes is told that it lost, and leave ends (U3)', async () => {
+    const group = new Group()
+    const a = await group.join('a', { orders: 1 })
+    a.finish = new Promise(() => undefined)
+    let left = false
+    void a.membership?.leave().then(() => {
+      left = true
+    })
+    await group.platform.advance(59_000)
+    assert.deepEqual([left, a.lost], [false, []])
+    await group.platform.advance(2_000)
+    assert.deepEqual([left, a.lost], [true, ['orders/0']])
+  })
+
+  test('a member that dies loses its tasks to the others after one lease (V2)', async () => {
+    const group = new Group()
+    const a = await group.join('a')
+    const b = await group.join('b')
+    await group.platform.advance(leaseMs)
+    a.table.fault = 'hang'
+    await group.platform.advance(leaseMs)
+    assert.equal(a.lost.length, 2, 'it stopped by its own clock')
+    await group.platform.advance(leaseMs / 2)
+    assert.equal(b.count, 4)
+    const again = await group.join('a-restarted')
+    await group.platform.advance(leaseMs)
+    assert.deepEqual([b.count, again.count], [2, 2])
+    await Promise.all([b.membership?.leave(), again.membership?.leave()])
+  })
+
+  test('our own clock gives up before the table does, counted from the start of the last good beat', async () => {
+    const group = new Group()
+    const a = await group.join('a', { orders: 1 })
+    await group.platform.advance(leaseMs)
+    const beats = a.table.heartbeats
+    a.table.fault = 'fail'
+    await group.platform.advance(leaseMs - leaseMs / 3)
+    assert.deepEqual(a.lost, [], 'failed beats alone are nothing')
+    assert.ok(a.table.heartbeats - beats >= 2, 'and it keeps trying')
+    await group.platform.advance(leaseMs / 3)
+    assert.deepEqual(a.lost, ['orders/0'])
+    a.table.fault = 'none'
+    await group.platform.advance(leaseMs / 3)
+    assert.equal(a.held.get('orders/0'), 2, 'it comes back with a new epoch')
+    await a.membership?.leave()
+  })
+
+  test('two failed beats change nothing', async () => {
+    const group = new Group()
+    const a = await group.join('a')
+    await group.platform.advance(leaseMs / 2)
+    a.table.fault = 'fail'
+    await group.platform.advance(leaseMs / 2)
+    a.table.fault = 'none'
+    await group.platform.advance(leaseMs * 2)
+    assert.deepEqual([a.count, a.lost, group.grants.size], [4, [], 4])
+    await a.membership?.leave()
+  })
+
+  test('a lease that the table gave to somebody else is lost at the next beat', async () => {
+    const group = new Group()
+    const a = await group.join('a', { orders: 1 })
+    const task = { group: 'billing', topic: 'orders', partition: 0 }
+    await group.leases.release(task, 1)
+    await group.leases.acquire(task, 'thief', leaseMs * 10, 1)
+    await group.platform.advance(leaseMs / 3)
+    assert.deepEqual([a.lost, a.count], [['orders/0'], 0])
+    await a.membership?.leave()
+  })
+
+  test('leases whose answers got lost are released and taken again with a new epoch', async () => {
+    const group = new Group()
+    const a = await group.join('a', { orders: 1 })
+    await a.membership?.leave()
+    const b = await group.join('b', { payments: 1 })
+    b.table.loseAnswers = true
+    const task = { group: 'billing', topic: 'payments', partition: 0 }
+    await group.leases.release(task, 1)
+    await group.platform.advance(leaseMs)
+    b.table.loseAnswers = false
+    await group.platform.advance(leaseMs)
+    assert.equal(b.count, 1)
+    assert.deepEqual(
+      group.leases.rows().find((row) => row.task.topic === 'payments')?.epoch,
+      b.held.get('payments/0'),
+    )
+    await b.membership?.leave()
+  })
+
+  test('tasks of a topic that not all members know are served all the same', async () => {
+    const group = new Group()
+    const old = await group.join('old', { orders: 4 })
+    const young = await group.join('young', { orders: 4, refunds: 4 })
+    await group.platform.advance(leaseMs * 3)
+    assert.equal(old.count + young.count, 8)
+    const grants = group.grants.size
+    await group.platform.advance(leaseMs * 10)
+    assert.equal(group.grants.size, grants, 'and they stay where they are')
+    await Promise.all([old.membership?.leave(), young.membership?.leave()])
+  })
+
+  test('leave during a beat, and leave twice', async () => {
+    const group = new Group()
+    const a = new Member(group, 'a')
+    const joined = LeaseBalancer.join({
+      table: a.table,
+      platform: group.platform,
+      member: 'a',
+      request: {
+        group: 'billing',
+        topics: [{ topic: 'orders', partitions: 3 }],
+        leaseMs,
+        report: () => noReport,
+      },
+      listener: a,
+    })
+    const membership = await joined
+    const [first, second] = [membership.leave(), membership.leave()]
+    await group.platform.settle()
+    await Promise.all([first, second])
+    assert.equal(a.count, 0)
+    assert.ok(group.leases.rows().every(({ owner }) => owner === undefined))
+    assert.equal(group.platform.armedTimers, 0)
+  })
+
+  test('join rejects if the table cannot be reached, and leaves nothing behind', async () => {
+    const group = new Group()
+    const a = new Member(group, 'a')
+    a.table.fault = 'fail'
+    await assert.rejects(
+      LeaseBalancer.join({
+        table: a.table,
+        platform: group.platform,
+        member: 'a',
+        request: { group: 'g', topics: [{ topic: 't', partitions: 1 }], leaseMs, report: () => noReport },
+        listener: a,
+      }),
+      /connection reset/,
+    )
+    assert.equal(group.platform.armedTimers, 0)
+  })
+
+  test('members come and go at random: no epoch is granted twice, and in the end all is balanced', async () => {
+    const group = new Group()
+    const alive = new Map<string, Member>()
+    const random = group.platform.random
+    for (let step = 0; step < 60; step++) {
+      const name = `m${random.uint32() % 5}-${step}`
+      const victim = [...alive.values()][random.uint32() % Math.max(1, alive.size)]
+      const dice = random.uint32() % 4
+      if (dice <= 1 && alive.size < 5) alive.set(name, await group.join(name, { orders: 6, refunds: 5 }))
+      else if (dice === 2 && victim) {
+        alive.delete(victim.name)
+        await victim.membership?.leave()
+      } else if (victim) {
+        alive.delete(victim.name)
+        victim.table.fault = 'hang'
+      }
+      await group.platform.advance(random.uint32() % (leaseMs * 2))
+    }
+    if (alive.size === 0) alive.set('last', await group.join('last', { orders: 6, refunds: 5 }))
+    await group.platform.advance(leaseMs * 5)
+    const counts = [...alive.values()].map((member) => member.count)
+    assert.equal(
+      counts.reduce((sum, count) => sum + count, 0),
+      11,
+    )
+    assert.ok(Math.max(...counts) - Math.min(...counts) <= 1, counts.join())
+  })
+})
