@@ -52,9 +52,7 @@ export function makeRecord(
   checkOptionNames('attributes', given, givenNames)
   return {
     id:
-      given.id === undefined
-        ? defaults.id()
-        : checkText('INVALID_ID', 'id', given.id, limits.idBytesMax, false),
+      given.id === undefined ? ids.next() : checkText('INVALID_ID', 'id', given.id, limits.idBytesMax, false),
     source: given.source === undefined ? defaults.source : checkAttribute('source', given.source),
     type: given.type === undefined ? defaults.type : checkAttribute('type', given.type),
     time: given.time === undefined ? now : checkTime('time', given.time),

@@ -4,11 +4,20 @@ import { checkData } from '../event/check-data.ts'
 import { type EventRecord, JsonText, RawJson } from '../event/event.ts'
 import { type IdSource, makeRecord } from '../event/make-record.ts'
 import { partitionOfKey } from '../event/partition-of-key.ts'
-import type { PublishAttributes, Topic } from '../topic.ts'
+import type { PublishAttributes } from '../event/topic.ts'
+
+/** What routing an event needs to know of its topic. */
+export interface RoutedTopic {
+  readonly name: string
+  readonly partitions: number
+  readonly key: ((data: never) => string | null) | undefined
+  readonly type: string
+  readonly source: string
+}
 
 /** One event of a call, after the topic's schema had its say. */
 export interface CheckedEvent {
-  readonly topic: Topic<never>
+  readonly topic: RoutedTopic
   readonly data: unknown
   readonly attributes: PublishAttributes | undefined
 }
@@ -99,7 +108,7 @@ export class CallPreparer {
     }
   }
 
-  #partition(record: EventRecord, topic: Topic<never>): number {
+  #partition(record: EventRecord, topic: RoutedTopic): number {
     if (topic.partitions === 1) return 0
     if (record.key === null) return this.#roundRobin.partition(topic.partitions)
     return partitionOfKey(record.key, topic.partitions)

@@ -1,0 +1,318 @@
+import { type ConsumeOptions, resolveConsume } from './consume-options.ts'
+import { DeadLetters } from './dead-letters.ts'
+import type { Engine } from './engine/engine.ts'
+import type { Durability } from './engine/facts.ts'
+import { guardEngine } from './engine/guard.ts'
+import { SemelError } from './errors.ts'
+import {
+  type AnyTopic,
+  checkAgainstSchema,
+  type OutgoingEvent,
+  type PublishAttributes,
+  Topic,
+} from './event/topic.ts'
+import { UuidV7Generator } from './event/uuid-v7.ts'
+import { limits } from './limits.ts'
+import { type OpenBusOptions, type ResolvedBusOptions, resolveOpenBus } from './open-bus-options.ts'
+import { checkOptionNames, invalidOption, oneOf, requireFunction, requireOptions } from './options.ts'
+import { type ReadOptions, readTopic } from './read-topic.ts'
+import { channels } from './runtime/channels.ts'
+import { unknownTopic } from './runtime/event-transaction.ts'
+import { type Consumer, GroupConsumer, type StopOptions } from './runtime/group-consumer.ts'
+import { GroupCounters } from './runtime/group-counters.ts'
+import type { Handler } from './runtime/handler.ts'
+import { handlerScope } from './runtime/handler-scope.ts'
+import type { LogEvent } from './runtime/log-reader.ts'
+import { CallPreparer, type CheckedEvent, type PreparedCall } from './runtime/prepare-call.ts'
+import { type CallResult, Publisher } from './runtime/publisher.ts'
+import { type BusStatus, StatusReader } from './status.ts'
+
+export interface PublishOptions {
+  /** When the publish is acknowledged (D1, D2, D3). Default: the bus's durability. */
+  readonly durability?: Durability | undefined
+  /** Gives up waiting. What was queued is not applied; what was under way is `unknown`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Where one event went. */
+export interface Receipt {
+  readonly topic: string
+  readonly partition: number
+  /** Offset of the event; of the first one with this id if it is a duplicate (N1). */
+  readonly offset: number
+  readonly id: string
+  readonly duplicate: boolean
+}
+
+/** A place to read from and commit to that is not this bus's own engine; see `consume`'s `sink`. */
+export interface ConsumeElsewhere extends ConsumeOptions {
+  /** An open bus whose engine keeps this group's position, state and emitted events. Default: the bus itself. */
+  readonly sink?: Bus | undefined
+}
+
+/**
+ * The open bus: publish, consume, read, look. Made by `openBus`; closed by `stop` or `await using`.
+ */
+export class Bus implements AsyncDisposable {
+  readonly #engine: Engine
+  readonly #options: ResolvedBusOptions
+  readonly #topics: ReadonlyMap<string, AnyTopic>
+  readonly #publisher: Publisher
+  readonly #preparer: CallPreparer
+  readonly #ids: UuidV7Generator
+  readonly #status: StatusReader
+  readonly #consumers = new Set<GroupConsumer>()
+  readonly #readers = new AbortController()
+  #stopped: Promise<void> | undefined
+
+  /** Use `openBus`. */
+  constructor(engine: Engine, options: ResolvedBusOptions) {
+    const { platform } = options
+    this.#engine = engine
+    this.#options = options
+    this.#topics = options.topics
+    this.#ids = new UuidV7Generator(platform)
+    this.#preparer = new CallPreparer(this.#ids, () => platform.clock.now())
+    this.#publisher = new Publisher(engine, platform, options.publish)
+    this.#status = new StatusReader(engine, platform)
+  }
+
+  /**
+   * Publishes one event and waits until it is safe.
+   *
+   * @throws SemelError with an `outcome`; after `unknown`, publish again with the same id (U2).
+   */
+  async publish<T>(
+    topic: Topic<T>,
+    data: T,
+    attributes?: PublishAttributes,
+    options?: PublishOptions,
+  ): Promise<Receipt> {
+    const receipts = await this.publishMany([{ topic, data, attributes }], options)
+    return receipts[0]!
+  }
+
+  /**
+   * Publishes events all or nothing, also across partitions and topics (P3). Answers in the order given.
+   * An empty list is fine and does nothing.
+   */
+  async publishMany(events: readonly OutgoingEvent[], options?: PublishOptions): Promise<Receipt[]> {
+    this.#requireMayPublish()
+    const settings = this.#resolvePublish(options)
+    if (!Array.isArray(events)) throw invalidOption('events', 'an array of events', events)
+    if (events.length === 0) return []
+    if (events.length > limits.publishManyEventsMax) throw tooMany(events.length)
+    const checked = this.#checkSchemas(events)
+    const call = this.#preparer.prepare(checked instanceof Promise ? await checked : checked)
+    const startedMs = this.#options.platform.clock.monotonic()
+    const result = await this.#publisher.publish(call, settings)
+    if (channels.publish.hasSubscribers) {
+      const tookMs = this.#options.platform.clock.monotonic() - startedMs
+      channels.publish.publish({ events: call.events, duplicates: result.duplicates?.size ?? 0, tookMs })
+    }
+    return receiptsOf(call, result)
+  }
+
+  /**
+   * Joins a consumer group and handles its events until `stop`. Returns at once; `ready()` tells when it joined.
+   * With `sink`, events are read here and position, state and emits are kept there, exactly once (X2).
+   */
+  consume<T>(
+    topics: Topic<T> | readonly Topic<T>[],
+    options: ConsumeElsewhere,
+    handler: Handler<T>,
+  ): Consumer {
+    this.#requireOpen('consume')
+    const { sink, ...given } = requireOptions('consume options', options) as ConsumeElsewhere
+    const settings = resolveConsume(given)
+    requireFunction('handler', handler)
+    const list = topics instanceof Topic ? [topics] : topics
+    if (!Array.isArray(list) || list.length === 0)
+      throw invalidOption('topics', 'a topic or a list of topics', topics)
+    for (const { name } of list) this.#requireTopic(name)
+    const target = sink ?? this
+    if (!(target instanceof Bus)) throw invalidOption('sink', 'an open bus', sink)
+    const context = {
+      settings,
+      handler,
+      source: this.#engine,
+      sink: target.#engine,
+      platform: this.#options.platform,
+      counters: new GroupCounters(),
+      topics: this.#topics,
+      emittable: target.#topics,
+      ids: this.#ids,
+      storeNames: new Set<string>(),
+    }
+    const names = list.map(({ name }) => name)
+    const consumer = new GroupConsumer(context, names, () => this.#consumers.delete(consumer))
+    this.#consumers.add(consumer)
+    consumer.start()
+    return consumer
+  }
+
+  /** Reads events without a group: from an offset, a time, an end; live if asked (R1, R2, R3). */
+  read<T>(topic: Topic<T>, options?: ReadOptions): AsyncGenerator<LogEvent<T>> {
+    this.#requireOpen('read')
+    this.#requireTopic(topic.name)
+    const reading = readTopic(
+      this.#engine,
+      this.#options.platform,
+      topic,
+      options ?? {},
+      this.#readers.signal,
+    )
+    // What is stored under a typed topic was checked on the way in.
+    return reading as AsyncGenerator<LogEvent<T>>
+  }
+
+  /** A group's dead letters: list and redrive. */
+  deadLetters(group: string): DeadLetters {
+    this.#requireOpen('deadLetters')
+    const publishing = { publisher: this.#publisher, preparer: this.#preparer }
+    return new DeadLetters(this.#engine, group, this.#topics, publishing)
+  }
+
+  /** One snapshot of everything. */
+  async status(): Promise<BusStatus> {
+    this.#requireOpen('status')
+    return await this.#status.read(this.#options.durability, this.#publisher.queuedEvents)
+  }
+
+  /** The engine behind this bus, guarded. For tools that go below the API. */
+  get engine(): Engine {
+    return this.#engine
+  }
+
+  /**
+   * Stops consumers (finishing or abandoning handlers within the deadline), waits for publishes under way, closes
+   * the engine. Twice is fine.
+   */
+  async stop(options?: StopOptions): Promise<void> {
+    this.#stopped ??= this.#stop(options)
+    await this.#stopped
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #stop(options: StopOptions | undefined): Promise<void> {
+    this.#readers.abort(new SemelError('BUS_CLOSED', 'the bus was stopped'))
+    const stops = await Promise.allSettled([...this.#consumers].map((consumer) => consumer.stop(options)))
+    const ends = await Promise.allSettled([this.#publisher.close()])
+    ends.push(...(await Promise.allSettled([this.#engine.close()])))
+    const failures = [...stops, ...ends]
+      .filter((end) => end.status === 'rejected')
+      .map((end): unknown => end.reason)
+    if (failures.length === 1) throw failures[0]
+    if (failures.length > 1) throw new AggregateError(failures, 'the bus did not stop cleanly')
+  }
+
+  #requireOpen(operation: string): void {
+    if (this.#stopped !== undefined)
+      throw new SemelError('BUS_CLOSED', `${operation} after the bus was stopped`)
+  }
+
+  #requireMayPublish(): void {
+    this.#requireOpen('publish')
+    const scope = handlerScope.getStore()
+    if (scope?.strict !== true) return
+    throw new SemelError(
+      'OUTSIDE_TRANSACTION',
+      `publish inside a handler of ${scope.group} would not be part of its unit`,
+      {
+        hint: 'use tx.emit, or set strict: false on the group if the event may be published twice',
+      },
+    )
+  }
+
+  #requireTopic(name: string): void {
+    if (!this.#topics.has(name)) throw unknownTopic(name)
+  }
+
+  #resolvePublish(options: PublishOptions | undefined): {
+    durability: Durability
+    signal: AbortSignal | undefined
+  } {
+    if (options === undefined) return { durability: this.#options.durability, signal: undefined }
+    requireOptions('publish options', options)
+    checkOptionNames('publish', options, ['durability', 'signal'])
+    const { durability: levels } = this.#engine.facts
+    return {
+      durability: oneOf('durability', options.durability, levels, this.#options.durability),
+      signal: options.signal,
+    }
+  }
+
+  #checkSchemas(
+    events: readonly OutgoingEvent[],
+  ): readonly CheckedEvent[] | Promise<readonly CheckedEvent[]> {
+    let plain = true
+    for (let i = 0; i < events.length; i++) {
+      const event = events[i]
+      if (!(event?.topic instanceof Topic)) throw invalidOption(`events[${i}].topic`, 'a topic', event?.topic)
+      this.#requireTopic(event.topic.name)
+      if (event.topic.schema !== undefined) plain = false
+    }
+    if (plain) return events
+    return Promise.all(
+      events.map(async ({ topic, data, attributes }) => ({
+        topic,
+        data: await checkAgainstSchema(topic, data),
+        attributes,
+      })),
+    )
+  }
+}
+
+function receiptsOf(call: PreparedCall, result: CallResult): Receipt[] {
+  const receipts = new Array<Receipt>(call.events)
+  const cursors = call.batches.map(() => 0)
+  for (let i = 0; i < call.events; i++) {
+    const b = call.batchOf[i]!
+    const { topic, partition, records } = call.batches[b]!
+    receipts[i] = {
+      topic,
+      partition,
+      offset: result.offsets[i]!,
+      id: records[cursors[b]!]!.id,
+      duplicate: result.duplicates?.has(i) ?? false,
+    }
+    cursors[b] = cursors[b]! + 1
+  }
+  return receipts
+}
+
+function tooMany(count: number): SemelError {
+  const limit = limits.publishManyEventsMax
+  return new SemelError('TOO_LARGE', `one call may publish ${limit} events, not ${count}`, {
+    field: 'events',
+    limit,
+    actual: count,
+  })
+}
+
+/**
+ * Opens a bus: opens the engine, declares the topics. Refuses what cannot keep its promises (D7).
+ *
+ * @throws SemelError INVALID_OPTION, UNKNOWN_OPTION, TOPIC_CONTRADICTION, ENGINE_OPEN_FAILED and the STORAGE_ codes.
+ */
+export async function openBus(options: OpenBusOptions): Promise<Bus> {
+  const resolved = resolveOpenBus(options)
+  const engine = guardEngine(resolved.engine)
+  const { platform, durability, member } = resolved
+  await engine.open({ platform, durability, member })
+  try {
+    const specs = [...resolved.topics.values()].map(({ name, partitions, dedupWindowMs }) => ({
+      name,
+      partitions,
+      dedupWindowMs,
+    }))
+    await engine.declareTopics(specs)
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+  return new Bus(engine, resolved)
+}

@@ -1,0 +1,239 @@
+import type { AppendBatch, StateChanges, Unit } from '../engine/engine.ts'
+import { storeNames } from '../engine/store-names.ts'
+import type { EventRecord } from '../event/event.ts'
+import { limits } from '../limits.ts'
+import type { Timer } from '../platform/platform.ts'
+import { channels } from './channels.ts'
+import type { Emitted } from './event-transaction.ts'
+import type { SqlSession } from './sql-session.ts'
+import type { StateCache } from './state-cache.ts'
+import type { TaskContext } from './task-context.ts'
+import type { Window } from './window.ts'
+
+/** A backlog may fill a unit for this long before it is committed: longer units fold more and cost less per event. */
+const unitAgeMsMax = 20
+/** A unit of this many events is committed as soon as the one before it is. */
+const unitEventsTarget = 4_000
+
+interface EmitBatch extends AppendBatch {
+  readonly records: EventRecord[]
+  fresh: boolean
+}
+
+/** What the committer needs to know of handlers under way. */
+export interface Workload {
+  /** Handlers running or about to run without outside help. */
+  readonly busy: boolean
+}
+
+/**
+ * Collects what finished events want to be true and commits it, one unit after the other.
+ *
+ * While one unit commits, the next one fills. A unit is sealed when the one before is committed and either
+ * nothing else is about to finish, or it is old or large enough. A failed commit ends the session: what was
+ * handled after it stood on it, so both are discarded (design.md section 5).
+ */
+export class Committer {
+  readonly #context: TaskContext
+  readonly #window: Window
+  readonly #state: StateCache
+  readonly #sql: SqlSession
+  readonly #onCommitted: () => void
+  readonly #onFailed: (error: unknown) => void
+  #emits = new Map<string, EmitBatch>()
+  #ownState = new Map<string, Map<string, string | undefined>>()
+  #events = 0
+  #bytes = 0
+  #openedMs = 0
+  #ageTimer: Timer | undefined
+  #committing = false
+  #stopped = false
+  #from: number | undefined
+  /** At-most-once: the position that was committed ahead of the handlers. */
+  #claimed: number | undefined
+  #finishedStored: string
+
+  constructor(
+    context: TaskContext,
+    parts: { window: Window; state: StateCache; sql: SqlSession },
+    start: { from: number | undefined; finishedStored: string },
+    on: { committed: () => void; failed: (error: unknown) => void },
+  ) {
+    this.#context = context
+    this.#window = parts.window
+    this.#state = parts.state
+    this.#sql = parts.sql
+    this.#from = start.from
+    this.#finishedStored = start.finishedStored
+    this.#onCommitted = on.committed
+    this.#onFailed = on.failed
+  }
+
+  /** Whether the open unit may take another event. */
+  get hasRoom(): boolean {
+    return this.#events < limits.unitEventsMax && this.#bytes < limits.unitBytesMax
+  }
+
+  get idle(): boolean {
+    return !this.#committing && !this.#hasWork
+  }
+
+  get #hasWork(): boolean {
+    return this.#events > 0 || this.#ownState.size > 0 || this.#position !== this.#from
+  }
+
+  get #position(): number {
+    return this.#claimed ?? this.#window.position
+  }
+
+  /** Position of the last committed unit. */
+  get committed(): number | undefined {
+    return this.#from
+  }
+
+  /** At-most-once (A1): moves the position past events that no handler has seen yet. Committed when `committed` says so. */
+  claim(position: number, workload: Workload): void {
+    this.#claimed = position
+    this.poke(workload)
+  }
+
+  /** An event finished: its emits join the open unit. Its state is in the cache already. */
+  add(emits: readonly Emitted[]): void {
+    this.#touch()
+    this.#events++
+    for (const emitted of emits) this.#addEmit(emitted)
+  }
+
+  /** A change in one of Semel's own stores joins the open unit. */
+  setOwnState(store: string, key: string, value: string | undefined): void {
+    this.#touch()
+    let changes = this.#ownState.get(store)
+    if (changes === undefined) {
+      changes = new Map()
+      this.#ownState.set(store, changes)
+    }
+    changes.set(key, value)
+    this.#bytes += value?.length ?? 0
+  }
+
+  /** Commits if it is time to. Called whenever something finished. */
+  poke(workload: Workload): void {
+    if (this.#committing || this.#stopped || this.#sql.busy || !this.#hasWork) return
+    if (workload.busy && !this.#isDue()) {
+      this.#ageTimer ??= this.#context.platform.timers.after(unitAgeMsMax, () => {
+        this.#ageTimer = undefined
+        this.poke(workload)
+      })
+      return
+    }
+    void this.#commit(workload)
+  }
+
+  /** Nothing is committed any more. */
+  stop(): void {
+    this.#stopped = true
+    this.#ageTimer?.cancel()
+  }
+
+  #touch(): void {
+    if (this.#events === 0 && this.#ownState.size === 0)
+      this.#openedMs = this.#context.platform.clock.monotonic()
+  }
+
+  #isDue(): boolean {
+    if (this.#events >= unitEventsTarget || this.#bytes >= limits.unitBytesMax || this.#sql.isOld) return true
+    return this.#events > 0 && this.#context.platform.clock.monotonic() - this.#openedMs >= unitAgeMsMax
+  }
+
+  #addEmit(emitted: Emitted): void {
+    const name = `${emitted.topic}/${emitted.partition}`
+    let batch = this.#emits.get(name)
+    if (batch === undefined) {
+      const { topic, partition } = emitted
+      batch = { topic, partition, records: [], callOf: undefined, fresh: true }
+      this.#emits.set(name, batch)
+    }
+    batch.records.push(emitted.record)
+    if (!emitted.fresh) batch.fresh = false
+    this.#bytes += emitted.bytes
+  }
+
+  async #commit(workload: Workload): Promise<void> {
+    this.#committing = true
+    const { platform, counters } = this.#context
+    const events = this.#events
+    const unit = this.#seal()
+    const startedMs = platform.clock.monotonic()
+    try {
+      await this.#write(unit)
+    } catch (error) {
+      this.#stopped = true
+      this.#onFailed(error)
+      return
+    } finally {
+      this.#committing = false
+    }
+    const tookMs = platform.clock.monotonic() - startedMs
+    counters.committed(tookMs)
+    for (const batch of unit.appends) counters.emitted += batch.records.length
+    if (channels.commit.hasSubscribers) {
+      channels.commit.publish({
+        ...this.#context.lease.task,
+        epoch: unit.lease.epoch,
+        position: unit.to,
+        events,
+        tookMs,
+      })
+    }
+    this.#from = unit.to
+    this.#state.trim()
+    this.#sql.thaw()
+    this.#onCommitted()
+    this.poke(workload)
+  }
+
+  async #write(unit: Unit): Promise<void> {
+    this.#sql.freeze()
+    const transaction = this.#sql.takeTransaction()
+    if (transaction === undefined) await this.#context.sink.commit(unit)
+    else await transaction.commit(unit)
+  }
+
+  /** Ends the open unit. What finishes from here on belongs to the next. */
+  #seal(): Unit {
+    this.#ageTimer?.cancel()
+    this.#ageTimer = undefined
+    this.#noteFinishedAbove()
+    const unit: Unit = {
+      lease: this.#context.lease,
+      from: this.#from,
+      to: this.#position,
+      logId: this.#context.source.logId,
+      appends: [...this.#emits.values()],
+      state: [...this.#state.seal(), ...ownChanges(this.#ownState)],
+    }
+    this.#emits = new Map()
+    this.#ownState = new Map()
+    this.#events = 0
+    this.#bytes = 0
+    return unit
+  }
+
+  /** Work finished above the position is remembered, so that a restart does not repeat it. */
+  #noteFinishedAbove(): void {
+    if (this.#context.settings.guarantee === 'at-most-once') return
+    const ranges = this.#window.finishedAbove()
+    const text = ranges.length === 0 ? '' : JSON.stringify(ranges)
+    if (text === this.#finishedStored) return
+    this.setOwnState(storeNames.finished, '', text === '' ? undefined : text)
+    this.#finishedStored = text
+  }
+}
+
+function ownChanges(ownState: ReadonlyMap<string, ReadonlyMap<string, string | undefined>>): StateChanges[] {
+  return [...ownState].map(([store, changes]) => ({
+    store,
+    keys: [...changes.keys()],
+    values: [...changes.values()],
+  }))
+}

@@ -1,0 +1,289 @@
+import { assert, SemelError } from '../errors.ts'
+import type { StoredEvent } from '../event/event.ts'
+import type { Timer } from '../platform/platform.ts'
+import { Attempt } from './attempt.ts'
+import { channels } from './channels.ts'
+import { EventTransaction, type TransactionContext } from './event-transaction.ts'
+import { type HandlerScope, handlerScope } from './handler-scope.ts'
+import { mayRetry, retryDelayMs } from './retry-policy.ts'
+import type { Slot } from './slot.ts'
+import type { SqlSession } from './sql-session.ts'
+import type { TaskContext } from './task-context.ts'
+import type { Window } from './window.ts'
+
+/** What the session does with events that are over. */
+export interface DispatcherEvents {
+  /** The attempt succeeded. */
+  succeeded(slot: Slot, tx: EventTransaction): void
+  /** No further attempt: to the dead letters. `slot.event` is still there. */
+  exhausted(slot: Slot, error: unknown, attempts: number): void
+  /** Something settled or there is room again; the session looks at what to do next. */
+  progressed(): void
+  /** The task cannot go on. */
+  failed(error: unknown): void
+  /** A fresh copy of an event for its next attempt; the handler may have changed the last one. */
+  reread(slot: Slot): Promise<StoredEvent>
+}
+
+/** After this many starts in one turn, other work of the process gets its turn. */
+const startsPerTurn = 512
+
+/**
+ * Starts handlers: offset order, one event per key at a time, up to `concurrency` keys side by side (O1).
+ *
+ * An event whose key is busy waits in that key's lane, and nothing else waits for it. With concurrency 1, a failed
+ * event holds the whole partition until its next attempt: that is what order per partition means.
+ */
+export class Dispatcher {
+  readonly #context: TaskContext
+  readonly #transactions: TransactionContext
+  readonly #window: Window
+  readonly #sql: SqlSession
+  readonly #events: DispatcherEvents
+  readonly #hasRoom: () => boolean
+  readonly #scope: HandlerScope
+  readonly #lanes = new Map<string, Slot[]>()
+  readonly #running = new Map<Slot, Attempt>()
+  readonly #retryTimers = new Set<Timer>()
+  readonly #redeliveredBelow: number
+  #waiting = 0
+  #unsettled = 0
+  #turnPlanned = false
+  #timeoutTimer: Timer | undefined
+  #stopped = false
+
+  constructor(
+    context: TaskContext,
+    parts: { transactions: TransactionContext; window: Window; sql: SqlSession; hasRoom: () => boolean },
+    redeliveredBelow: number,
+    events: DispatcherEvents,
+  ) {
+    this.#context = context
+    this.#transactions = parts.transactions
+    this.#window = parts.window
+    this.#sql = parts.sql
+    this.#hasRoom = parts.hasRoom
+    this.#redeliveredBelow = redeliveredBelow
+    this.#events = events
+    const { group, strict } = context.settings
+    this.#scope = { group, strict }
+  }
+
+  /** Handlers running now. */
+  get running(): number {
+    return this.#running.size
+  }
+
+  /** Handlers that have not returned yet, also those whose attempt timed out or was abandoned. */
+  get unsettled(): number {
+    return this.#unsettled
+  }
+
+  /** Whether something will finish without outside help: the open unit may wait for it. */
+  get busy(): boolean {
+    return this.#running.size > 0 || (this.#window.ready > 0 && this.#canStart)
+  }
+
+  get #canStart(): boolean {
+    const { concurrency } = this.#context.settings
+    const held = this.#running.size + (concurrency === 1 ? this.#waiting : 0)
+    return !this.#stopped && held < concurrency && this.#hasRoom()
+  }
+
+  /** Starts what can be started. Returns after a bounded number of starts and goes on in a later turn. */
+  pump(): void {
+    handlerScope.run(this.#scope, () => {
+      for (let starts = 0; this.#canStart; starts++) {
+        if (starts === startsPerTurn) {
+          this.#planTurn()
+          return
+        }
+        const slot = this.#window.take()
+        if (slot === undefined) return
+        this.admit(slot)
+      }
+    })
+  }
+
+  /** Starts a slot, or puts it into the lane of its busy key. */
+  admit(slot: Slot): void {
+    const { key } = slot
+    if (key !== null && this.#context.settings.concurrency > 1) {
+      const lane = this.#lanes.get(key)
+      if (lane !== undefined) {
+        lane.push(slot)
+        return
+      }
+      this.#lanes.set(key, [])
+    }
+    this.#start(slot)
+  }
+
+  /** No new attempts; running ones go on. */
+  stopStarting(): void {
+    this.#stopped = true
+    for (const timer of this.#retryTimers) timer.cancel()
+    this.#retryTimers.clear()
+    this.#waiting = 0
+    if (this.#running.size === 0) this.#timeoutTimer?.cancel()
+  }
+
+  /** Ends all running attempts: their handles close, their signals abort, their results count no more. */
+  abandon(reason: Error): void {
+    this.stopStarting()
+    this.#timeoutTimer?.cancel()
+    for (const [slot, attempt] of this.#running) {
+      slot.tx?.close()
+      attempt.abort(reason)
+      this.#context.counters.inFlight--
+    }
+    this.#running.clear()
+  }
+
+  #planTurn(): void {
+    if (this.#turnPlanned) return
+    this.#turnPlanned = true
+    this.#context.platform.timers.soon(() => {
+      this.#turnPlanned = false
+      if (!this.#stopped) this.pump()
+      this.#events.progressed()
+    })
+  }
+
+  #start(slot: Slot): void {
+    slot.attempt++
+    const { lease, settings, handler, counters } = this.#context
+    const { topic, partition } = lease.task
+    const redelivered = slot.attempt > 1 || slot.redrive !== undefined || slot.offset < this.#redeliveredBelow
+    const attempt = new Attempt(slot, { group: settings.group, topic, partition }, redelivered)
+    const tx = new EventTransaction(this.#transactions, slot)
+    slot.tx = tx
+    slot.startedMs = this.#context.platform.clock.monotonic()
+    this.#running.set(slot, attempt)
+    counters.inFlight++
+    if (this.#timeoutTimer === undefined) this.#watchTimeouts()
+    let result: unknown
+    try {
+      result = Reflect.apply(handler, undefined, [attempt, tx])
+    } catch (error) {
+      result = Promise.reject(error)
+    }
+    this.#unsettled++
+    // Also a handler that returns at once settles in a later microtask: no recursion, one code path.
+    Promise.resolve(result).then(
+      () => {
+        this.#unsettled--
+        this.#settled(slot, tx, undefined)
+      },
+      (error: unknown) => {
+        this.#unsettled--
+        this.#settled(slot, tx, { error })
+      },
+    )
+  }
+
+  #settled(slot: Slot, tx: EventTransaction, failure: { error: unknown } | undefined): void {
+    // An attempt that timed out or was abandoned settles here later, and no longer counts.
+    if (slot.tx !== tx || !this.#running.delete(slot)) {
+      this.#events.progressed()
+      return
+    }
+    this.#context.counters.inFlight--
+    if (this.#context.sink.facts.sql === undefined) {
+      this.#conclude(slot, tx, failure)
+      return
+    }
+    this.#sql.leave(slot, failure === undefined).then(
+      () => this.#conclude(slot, tx, failure),
+      (error: unknown) => this.#events.failed(error),
+    )
+  }
+
+  #conclude(slot: Slot, tx: EventTransaction, failure: { error: unknown } | undefined): void {
+    if (failure === undefined) {
+      this.#context.counters.handled++
+      this.#events.succeeded(slot, tx)
+      this.#release(slot)
+    } else {
+      tx.close()
+      this.#afterFailure(slot, failure.error)
+    }
+    if (!this.#stopped) this.pump()
+    this.#events.progressed()
+  }
+
+  #afterFailure(slot: Slot, error: unknown): void {
+    if (this.#stopped) return
+    const { settings, lease, platform, counters } = this.#context
+    const allowed = settings.guarantee !== 'at-most-once' && mayRetry(settings.retry, slot.attempt, error)
+    if (!allowed) {
+      this.#events.exhausted(slot, error, slot.attempt + (slot.redrive?.attemptsBefore ?? 0))
+      this.#release(slot)
+      return
+    }
+    counters.retries++
+    const delayMs = retryDelayMs(settings.retry, slot.attempt, platform.random)
+    if (channels.retry.hasSubscribers) {
+      channels.retry.publish({ ...lease.task, offset: slot.offset, attempt: slot.attempt, delayMs, error })
+    }
+    this.#waiting++
+    const timer = platform.timers.after(delayMs, () => {
+      this.#retryTimers.delete(timer)
+      this.#waiting--
+      void this.#retry(slot)
+    })
+    this.#retryTimers.add(timer)
+  }
+
+  async #retry(slot: Slot): Promise<void> {
+    try {
+      const event = await this.#events.reread(slot)
+      if (this.#stopped) return
+      assert(event.offset === slot.offset, 'a reread gives the same event')
+      slot.event = event
+      handlerScope.run(this.#scope, () => this.#start(slot))
+    } catch (error) {
+      this.#events.failed(error)
+    }
+  }
+
+  /** The key's next event may start. */
+  #release(slot: Slot): void {
+    const { key } = slot
+    if (key === null || this.#context.settings.concurrency === 1) return
+    const lane = this.#lanes.get(key)
+    if (lane === undefined) return
+    const next = lane.shift()
+    if (next === undefined) this.#lanes.delete(key)
+    else if (!this.#stopped) handlerScope.run(this.#scope, () => this.#start(next))
+  }
+
+  // One timer looks at all running attempts: cheaper than one each, and precise to a quarter of the time-out.
+  #watchTimeouts(): void {
+    const { handlerTimeoutMs } = this.#context.settings
+    this.#timeoutTimer = this.#context.platform.timers.after(Math.max(1, handlerTimeoutMs / 4), () => {
+      const startedBefore = this.#context.platform.clock.monotonic() - handlerTimeoutMs
+      for (const [slot, attempt] of this.#running)
+        if (slot.startedMs <= startedBefore) this.#timeOut(slot, attempt)
+      this.#timeoutTimer = undefined
+      if (this.#running.size > 0) this.#watchTimeouts()
+    })
+  }
+
+  #timeOut(slot: Slot, attempt: Attempt): void {
+    const { handlerTimeoutMs } = this.#context.settings
+    this.#context.counters.timeouts++
+    const error = new SemelError(
+      'HANDLER_TIMEOUT',
+      `the handler did not finish within ${handlerTimeoutMs} ms`,
+      {
+        retryable: true,
+        limit: handlerTimeoutMs,
+        hint: 'stop on event.signal, or raise handlerTimeoutMs',
+      },
+    )
+    slot.tx?.close()
+    attempt.abort(error)
+    if (slot.tx !== undefined) this.#settled(slot, slot.tx, { error })
+  }
+}

@@ -1,0 +1,143 @@
+import type { Lease, Membership, OwnershipListener } from '../engine/engine.ts'
+import { redriveTopicName } from '../features/redrive-command.ts'
+import { limits } from '../limits.ts'
+import { checkOptionNames, requireOptions, wholeNumber } from '../options.ts'
+import { channels } from './channels.ts'
+import { Task } from './task.ts'
+import type { GroupContext } from './task-context.ts'
+
+export interface StopOptions {
+  /** How long running handlers may take to finish. Default 30 s; 0 abandons them at once. */
+  readonly deadlineMs?: number | undefined
+}
+
+/** A running member of a consumer group. */
+export interface Consumer extends AsyncDisposable {
+  readonly group: string
+  /** Resolves when this member has joined the group. It may own no partition yet. */
+  ready(): Promise<void>
+  /** Takes no new events, finishes running ones, commits, hands its partitions over. Twice is fine. */
+  stop(options?: StopOptions): Promise<void>
+  /** The partitions this member owns now, and what ails them. */
+  tasks(): readonly OwnedTask[]
+}
+
+export interface OwnedTask {
+  readonly topic: string
+  readonly partition: number
+  readonly epoch: number
+  /** Set while the task cannot go on, e.g. LOG_REGRESSED; it keeps trying. */
+  readonly error: Error | undefined
+}
+
+/** One process's part of a group: joins, runs a task for every lease it is given, and leaves. */
+export class GroupConsumer implements Consumer, OwnershipListener {
+  readonly #context: GroupContext
+  readonly #topicNames: readonly string[]
+  readonly #tasks = new Map<string, Task>()
+  readonly #onStopped: () => void
+  #membership: Promise<Membership> | undefined
+  #stopped: Promise<void> | undefined
+  #stopDeadlineMs: number = limits.stopDeadlineMsDefault
+  #unlisten: (() => void) | undefined
+
+  constructor(context: GroupContext, topicNames: readonly string[], onStopped: () => void) {
+    this.#context = context
+    this.#topicNames = topicNames
+    this.#onStopped = onStopped
+  }
+
+  get group(): string {
+    return this.#context.settings.group
+  }
+
+  start(): void {
+    this.#membership = this.#join()
+    // A failed join is reported by ready() and stop(); it must not end the process before anybody asks.
+    this.#membership.catch(() => undefined)
+  }
+
+  async ready(): Promise<void> {
+    await this.#membership
+  }
+
+  tasks(): readonly OwnedTask[] {
+    return [...this.#tasks.values()].map(({ lease, lastError }) => ({
+      topic: lease.task.topic,
+      partition: lease.task.partition,
+      epoch: lease.epoch,
+      error: lastError,
+    }))
+  }
+
+  assigned(leases: readonly Lease[]): void {
+    for (const lease of leases) {
+      note(lease, 'assigned')
+      const task = new Task(this.#context, lease)
+      this.#tasks.set(taskName(lease), task)
+      task.start()
+    }
+  }
+
+  async revoked(leases: readonly Lease[], reason: 'handover' | 'lost'): Promise<void> {
+    await Promise.all(leases.map((lease) => this.#revokeOne(lease, reason)))
+  }
+
+  async stop(options?: StopOptions): Promise<void> {
+    const given = requireOptions('stop', options)
+    checkOptionNames('stop', given, ['deadlineMs'])
+    const deadlineMs = wholeNumber('deadlineMs', given.deadlineMs, {
+      min: 0,
+      max: limits.waitMsMax,
+      fallback: limits.stopDeadlineMsDefault,
+    })
+    this.#stopDeadlineMs = Math.min(this.#stopDeadlineMs, deadlineMs)
+    this.#stopped ??= this.#stop()
+    await this.#stopped
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #join(): Promise<Membership> {
+    const { sink, source, settings, topics, counters } = this.#context
+    await sink.declareTopics([{ name: redriveTopicName(settings.group), partitions: 1, dedupWindowMs: 0 }])
+    this.#unlisten = source.onAppend(() => {
+      for (const task of this.#tasks.values()) task.ring()
+    })
+    const joined = this.#topicNames.map((name) => ({ topic: name, partitions: topics.get(name)!.partitions }))
+    return await sink.join(
+      { group: settings.group, topics: joined, leaseMs: settings.leaseMs, report: () => counters.report() },
+      this,
+    )
+  }
+
+  async #revokeOne(lease: Lease, reason: 'handover' | 'lost'): Promise<void> {
+    const task = this.#tasks.get(taskName(lease))
+    if (task === undefined || task.lease.epoch !== lease.epoch) return
+    note(lease, reason)
+    if (reason === 'lost') await task.lose()
+    else await task.handOver(this.#stopDeadlineMs)
+    if (this.#tasks.get(taskName(lease)) === task) this.#tasks.delete(taskName(lease))
+  }
+
+  async #stop(): Promise<void> {
+    try {
+      const membership = await this.#membership
+      await membership?.leave()
+    } finally {
+      this.#unlisten?.()
+      this.#onStopped()
+    }
+  }
+}
+
+function taskName(lease: Lease): string {
+  return `${lease.task.topic}/${lease.task.partition}`
+}
+
+function note(lease: Lease, change: 'assigned' | 'handover' | 'lost'): void {
+  if (channels.ownership.hasSubscribers)
+    channels.ownership.publish({ ...lease.task, epoch: lease.epoch, change })
+}

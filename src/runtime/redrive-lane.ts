@@ -1,0 +1,90 @@
+import { storeNames } from '../engine/store-names.ts'
+import { SemelError } from '../errors.ts'
+import type { StoredEvent } from '../event/event.ts'
+import { deadLetterKey, decodeDeadLetter } from '../features/dead-letter-record.ts'
+import { isRedriveCommand, redriveTopicName } from '../features/redrive-command.ts'
+import { limits } from '../limits.ts'
+import type { Committer } from './committer.ts'
+import { Slot } from './slot.ts'
+import type { TaskContext } from './task-context.ts'
+
+const checkEveryMs = 100
+
+/**
+ * A task's second input: commands to run dead letters again.
+ *
+ * Commands are events in the group's own redrive topic, so asking for a redrive is durable and may come from any
+ * process. One command at a time: the dead letter leaves its store in the same unit as the handler's effects, so a
+ * command that is read twice finds nothing the second time (peers.md: redrive is idempotent).
+ */
+export class RedriveLane {
+  readonly #context: TaskContext
+  readonly #topic: string
+  #next: number
+  #running = false
+  #checkedMs = Number.NEGATIVE_INFINITY
+
+  constructor(context: TaskContext, next: number) {
+    this.#context = context
+    this.#topic = redriveTopicName(context.settings.group)
+    this.#next = next
+  }
+
+  /** The next dead letter to run, if a command asks for one and none is running. */
+  async next(committer: Committer): Promise<Slot | undefined> {
+    const nowMs = this.#context.platform.clock.monotonic()
+    if (this.#running || nowMs - this.#checkedMs < checkEveryMs) return undefined
+    this.#checkedMs = nowMs
+    const request = {
+      topic: this.#topic,
+      partition: 0,
+      offset: this.#next,
+      maxEvents: 100,
+      maxBytes: limits.readBytesMax,
+    }
+    const { events, next } = await this.#context.sink.read(request)
+    for (const event of events) {
+      const slot = await this.#slotFor(event)
+      if (slot === undefined) continue
+      this.#running = true
+      return slot
+    }
+    if (next > this.#next) this.#passTo(next, committer)
+    return undefined
+  }
+
+  finished(slot: Slot, committer: Committer, succeeded: boolean): void {
+    if (succeeded) committer.setOwnState(storeNames.deadLetters, deadLetterKey(slot.offset), undefined)
+    if (succeeded) this.#context.counters.redriven++
+    this.#passTo(slot.redrive!.next, committer)
+    this.#running = false
+    this.#checkedMs = Number.NEGATIVE_INFINITY
+  }
+
+  async reread(slot: Slot): Promise<StoredEvent> {
+    const event = await this.#deadLetter(slot.offset)
+    if (event !== undefined) return event.event
+    throw new SemelError('NOT_FOUND', `dead letter ${slot.offset} is gone`)
+  }
+
+  #passTo(next: number, committer: Committer): void {
+    this.#next = next
+    committer.setOwnState(storeNames.redrive, '', String(next))
+  }
+
+  async #slotFor(command: StoredEvent): Promise<Slot | undefined> {
+    const { topic, partition } = this.#context.lease.task
+    const { data } = command
+    if (!isRedriveCommand(data) || data.topic !== topic || data.partition !== partition) return undefined
+    const letter = await this.#deadLetter(data.offset)
+    if (letter === undefined) return undefined
+    return new Slot(letter.event, { next: command.offset + 1, attemptsBefore: letter.attempts })
+  }
+
+  async #deadLetter(offset: number): Promise<ReturnType<typeof decodeDeadLetter> | undefined> {
+    const { task } = this.#context.lease
+    const key = deadLetterKey(offset)
+    const [value] = await this.#context.sink.readState(task, storeNames.deadLetters, [key])
+    return value === undefined ? undefined : decodeDeadLetter(task.topic, task.partition, key, value)
+  }
+}

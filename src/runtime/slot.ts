@@ -1,0 +1,38 @@
+import type { StoredEvent } from '../event/event.ts'
+import type { EventTransaction } from './event-transaction.ts'
+
+/**
+ * One event's place in a task's window.
+ *
+ *  READY -> RUNNING  a handler has it
+ *  RUNNING -> WAITING  the attempt failed and another one is planned
+ *  WAITING -> RUNNING
+ *  RUNNING -> DONE  succeeded, or went to the dead letters
+ */
+export class Slot {
+  /** Dropped as soon as it is done, so a stuck neighbour holds no memory. */
+  event: StoredEvent | undefined
+  readonly offset: number
+  readonly key: string | null
+  attempt = 0
+  done = false
+  startedMs = 0
+  tx: EventTransaction | undefined
+  /** Set if this is not live traffic but a dead letter on its way back. */
+  readonly redrive: Redrive | undefined
+
+  constructor(event: StoredEvent, redrive?: Redrive) {
+    this.event = event
+    this.offset = event.offset
+    this.key = event.key
+    this.redrive = redrive
+  }
+}
+
+/** The command that brought a dead letter back. */
+export interface Redrive {
+  /** Position in the redrive topic after this command. */
+  readonly next: number
+  /** Attempts made before it became a dead letter. */
+  readonly attemptsBefore: number
+}

@@ -1,0 +1,150 @@
+import type { Engine, StateChanges, TaskId } from '../engine/engine.ts'
+import { limits } from '../limits.ts'
+
+/**
+ * One key's newest value, as the task's handlers see it: committed, being committed, or waiting in the open unit.
+ * Objects are kept as JSON text, so nobody can change a stored value by holding on to it; primitives as they are.
+ */
+export class StateCell {
+  readonly key: string
+  #text: string | undefined
+  #primitive: unknown
+  /** Number of the last unit that changed it. Cells of units not yet committed must stay. */
+  unit = -1
+
+  constructor(key: string, text: string | undefined) {
+    this.key = key
+    this.load(text)
+  }
+
+  load(text: string | undefined): void {
+    const structured = text !== undefined && (text.startsWith('{') || text.startsWith('['))
+    this.#text = structured ? text : undefined
+    this.#primitive = structured || text === undefined ? undefined : JSON.parse(text)
+  }
+
+  get value(): unknown {
+    return this.#text === undefined ? this.#primitive : JSON.parse(this.#text)
+  }
+
+  assign(snapshot: StateSnapshot): void {
+    this.#text = snapshot.text
+    this.#primitive = snapshot.primitive
+  }
+
+  /** What is stored; `undefined` deletes. */
+  get stored(): string | undefined {
+    if (this.#text !== undefined) return this.#text
+    return this.#primitive === undefined ? undefined : JSON.stringify(this.#primitive)
+  }
+}
+
+/** A value as it was when a handler set it. Both `undefined`: deleted. */
+export interface StateSnapshot {
+  readonly text: string | undefined
+  readonly primitive: unknown
+}
+
+/** Keyed state of one task: hot values in memory, the rest in the engine. */
+export class StateCache {
+  readonly #engine: Engine
+  readonly #task: TaskId
+  readonly #stores = new Map<string, Map<string, StateCell>>()
+  #entries = 0
+  #dirty = new Map<string, StateCell[]>()
+  #unit = 0
+
+  constructor(engine: Engine, task: TaskId, storeNames: Iterable<string>) {
+    this.#engine = engine
+    this.#task = task
+    for (const name of storeNames) this.#stores.set(name, new Map())
+  }
+
+  get storeNames(): Iterable<string> {
+    return this.#stores.keys()
+  }
+
+  /** The cell if it is in memory. */
+  peek(store: string, key: string): StateCell | undefined {
+    return this.#stores.get(store)?.get(key)
+  }
+
+  async fetch(store: string, key: string): Promise<StateCell> {
+    const cell = this.peek(store, key)
+    if (cell !== undefined) return cell
+    await this.prefetch(store, [key])
+    return this.peek(store, key)!
+  }
+
+  /** Brings the missing ones of `keys` into memory with one read. */
+  async prefetch(store: string, keys: readonly string[]): Promise<void> {
+    const cells = this.#cellsOf(store)
+    const missing = [...new Set(keys)].filter((key) => !cells.has(key))
+    if (missing.length === 0) return
+    const values = await this.#engine.readState(this.#task, store, missing)
+    missing.forEach((key, i) => {
+      // A handler may have set the value while we were reading; then ours is the older one.
+      if (!cells.has(key)) this.#insert(cells, new StateCell(key, values[i]))
+    })
+  }
+
+  /** Takes over a value that a finished event set. It belongs to the open unit from now on. */
+  apply(store: string, key: string, snapshot: StateSnapshot): void {
+    const cells = this.#cellsOf(store)
+    let cell = cells.get(key)
+    if (cell === undefined) {
+      cell = new StateCell(key, undefined)
+      this.#insert(cells, cell)
+    }
+    cell.assign(snapshot)
+    if (cell.unit === this.#unit) return
+    cell.unit = this.#unit
+    const dirty = this.#dirty.get(store)
+    if (dirty === undefined) this.#dirty.set(store, [cell])
+    else dirty.push(cell)
+  }
+
+  /** Ends the open unit: its changes, folded to the last value per key. */
+  seal(): StateChanges[] {
+    const changes: StateChanges[] = []
+    for (const [store, cells] of this.#dirty) {
+      const keys = new Array<string>(cells.length)
+      const values = new Array<string | undefined>(cells.length)
+      for (let i = 0; i < cells.length; i++) {
+        keys[i] = cells[i]!.key
+        values[i] = cells[i]!.stored
+      }
+      changes.push({ store, keys, values })
+    }
+    this.#dirty = new Map()
+    this.#unit++
+    return changes
+  }
+
+  /** Called when every sealed unit is committed: forgets the oldest values beyond the bound. */
+  trim(): void {
+    if (this.#entries <= limits.hotStateEntriesMax) return
+    for (const cells of this.#stores.values()) {
+      for (const [key, cell] of cells) {
+        if (cell.unit === this.#unit) continue
+        cells.delete(key)
+        this.#entries--
+        if (this.#entries <= limits.hotStateEntriesMax * 0.75) return
+      }
+    }
+  }
+
+  #cellsOf(store: string): Map<string, StateCell> {
+    let cells = this.#stores.get(store)
+    if (cells === undefined) {
+      cells = new Map()
+      this.#stores.set(store, cells)
+    }
+    return cells
+  }
+
+  #insert(cells: Map<string, StateCell>, cell: StateCell): void {
+    cells.set(cell.key, cell)
+    this.#entries++
+  }
+}

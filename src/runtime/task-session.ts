@@ -1,0 +1,239 @@
+import { storeNames } from '../engine/store-names.ts'
+import { isSemelError, SemelError } from '../errors.ts'
+import type { StoredEvent } from '../event/event.ts'
+import { deadLetterKey, encodeDeadLetter } from '../features/dead-letter-record.ts'
+import { limits } from '../limits.ts'
+import { channels } from './channels.ts'
+import { Committer } from './committer.ts'
+import { Dispatcher, type DispatcherEvents } from './dispatcher.ts'
+import type { EventTransaction } from './event-transaction.ts'
+import { RoundRobin } from './prepare-call.ts'
+import { RedriveLane } from './redrive-lane.ts'
+import type { Slot } from './slot.ts'
+import { SqlSession } from './sql-session.ts'
+import { StateCache } from './state-cache.ts'
+import type { TaskContext } from './task-context.ts'
+import type { Wake } from './wake.ts'
+import { type OffsetRange, Window } from './window.ts'
+
+/** What a session starts from, loaded from the sink. */
+export interface SessionStart {
+  /** Stored position; `undefined` if the group never committed here. */
+  readonly stored: number | undefined
+  /** Offset to begin at. */
+  readonly position: number
+  readonly finished: readonly OffsetRange[]
+  readonly finishedStored: string
+  /** Events below were handed out before, as far as is known (L2). */
+  readonly redeliveredBelow: number
+  readonly redriveNext: number
+}
+
+/** At-most-once loses what was claimed and not handled in a crash, so it claims little at a time. */
+const claimEventsMax = 64
+const idlePollMsMax = 500
+
+/**
+ * The life of a task from a loaded position to the first failed commit, loss of the lease, or stop.
+ *
+ * Everything in memory stands on the loaded position. When a commit fails, nobody knows what the rest stands on,
+ * so the whole session goes, and the next one loads again: that is the only recovery path there is.
+ */
+export class TaskSession implements DispatcherEvents {
+  readonly #context: TaskContext
+  readonly #wake: Wake
+  readonly #window: Window
+  readonly #state: StateCache
+  readonly #sql: SqlSession
+  readonly #committer: Committer
+  readonly #dispatcher: Dispatcher
+  readonly #redrive: RedriveLane
+  readonly #abort = new AbortController()
+  #failure: { readonly error: unknown } | undefined
+  #stopping = false
+  #idlePollMs: number = limits.pollMsMax
+  #end = 0
+
+  constructor(context: TaskContext, start: SessionStart, wake: Wake) {
+    this.#context = context
+    this.#wake = wake
+    const { platform, sink, lease } = context
+    const monotonic = (): number => platform.clock.monotonic()
+    this.#window = new Window(start.position, start.finished)
+    this.#state = new StateCache(sink, lease.task, context.storeNames)
+    this.#sql = new SqlSession(sink, lease, this.#abort.signal, monotonic)
+    const parts = { window: this.#window, state: this.#state, sql: this.#sql }
+    const from = { from: start.stored, finishedStored: start.finishedStored }
+    this.#committer = new Committer(context, parts, from, {
+      committed: () => this.progressed(),
+      failed: (error) => this.failed(error),
+    })
+    const transactions = {
+      group: context.settings.group,
+      state: this.#state,
+      sql: this.#sql,
+      ids: context.ids,
+      roundRobin: new RoundRobin(),
+      topics: context.emittable,
+      now: () => platform.clock.now(),
+    }
+    const hasRoom = (): boolean => this.#committer.hasRoom
+    this.#dispatcher = new Dispatcher(
+      context,
+      { transactions, window: this.#window, sql: this.#sql, hasRoom },
+      start.redeliveredBelow,
+      this,
+    )
+    this.#redrive = new RedriveLane(context, start.redriveNext)
+  }
+
+  /** Runs until `stop`, or rejects with what ended it. */
+  async run(): Promise<void> {
+    while (this.#failure === undefined && !this.#stopping) {
+      const read = await this.#refill()
+      await this.#readRedrives()
+      this.#dispatcher.pump()
+      this.#committer.poke(this.#dispatcher)
+      if (!read) await this.#wake.wait(this.#idlePollMs)
+    }
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  /** Starts nothing new; `drained` then resolves when the running handlers are done and committed. */
+  stop(): void {
+    this.#stopping = true
+    this.#dispatcher.stopStarting()
+    this.#wake.ring()
+  }
+
+  get isDrained(): boolean {
+    return (
+      this.#failure !== undefined ||
+      (this.#dispatcher.running === 0 && this.#committer.idle && !this.#sql.busy)
+    )
+  }
+
+  /** Handlers that still run, also of attempts that no longer count. */
+  get unsettled(): number {
+    return this.#dispatcher.unsettled
+  }
+
+  /** Commits what finished, without waiting for company. */
+  flush(): void {
+    this.#committer.poke({ busy: false })
+  }
+
+  /** Ends everything at once. Uncommitted work is gone; the engine has none of it. */
+  async abandon(reason: Error): Promise<void> {
+    this.#stopping = true
+    this.#committer.stop()
+    this.#dispatcher.abandon(reason)
+    this.#abort.abort(reason)
+    await this.#sql.abandon(reason)
+    this.#wake.ring()
+  }
+
+  succeeded(slot: Slot, tx: EventTransaction): void {
+    if (this.#failure !== undefined) return
+    this.#committer.add(tx.succeed())
+    for (const name of this.#state.storeNames) this.#context.storeNames.add(name)
+    if (slot.redrive === undefined) this.#window.finish(slot)
+    else this.#redrive.finished(slot, this.#committer, true)
+  }
+
+  exhausted(slot: Slot, error: unknown, attempts: number): void {
+    const { event } = slot
+    if (event === undefined || this.#failure !== undefined) return
+    const { lease, counters, platform } = this.#context
+    const value = encodeDeadLetter(event, error, attempts, platform.clock.now())
+    this.#committer.setOwnState(storeNames.deadLetters, deadLetterKey(slot.offset), value)
+    this.#committer.add([])
+    counters.deadLetters++
+    if (channels.deadLetter.hasSubscribers) {
+      channels.deadLetter.publish({ ...lease.task, offset: slot.offset, attempts, error })
+    }
+    if (slot.redrive === undefined) this.#window.finish(slot)
+    else this.#redrive.finished(slot, this.#committer, false)
+  }
+
+  progressed(): void {
+    this.#committer.poke(this.#stopping ? { busy: this.#dispatcher.running > 0 } : this.#dispatcher)
+    if (this.#wantsMore || this.#stopping) this.#wake.ring()
+    else if (this.#dispatcher.running === 0) this.#dispatcher.pump()
+  }
+
+  failed(error: unknown): void {
+    this.#failure ??= { error }
+    this.#wake.ring()
+  }
+
+  async reread(slot: Slot): Promise<StoredEvent> {
+    if (slot.redrive !== undefined) return await this.#redrive.reread(slot)
+    const { topic, partition } = this.#context.lease.task
+    const request = { topic, partition, offset: slot.offset, maxEvents: 1, maxBytes: limits.readBytesMax }
+    const { events } = await this.#context.source.read(request)
+    const event = events[0]
+    if (event === undefined)
+      throw new SemelError('NOT_FOUND', `event ${slot.offset} of ${topic}/${partition} is gone`)
+    return event
+  }
+
+  get #wantsMore(): boolean {
+    const { windowEvents } = this.#context.settings
+    return (
+      this.#window.ready < limits.readEventsMax / 2 &&
+      this.#window.size < windowEvents &&
+      this.#end > this.#window.nextRead
+    )
+  }
+
+  /** Reads ahead, if there is room. Answers whether there may be more at once. */
+  async #refill(): Promise<boolean> {
+    const { settings, source, lease } = this.#context
+    const room = settings.windowEvents - this.#window.size
+    if (this.#window.ready >= limits.readEventsMax / 2 || room <= 0) return false
+    const claiming = settings.guarantee === 'at-most-once'
+    if (claiming && this.#window.ready > 0) return false
+    const { topic, partition } = lease.task
+    const maxEvents = Math.min(room, claiming ? claimEventsMax : limits.readEventsMax)
+    const offset = this.#window.nextRead
+    const result = await source.read({ topic, partition, offset, maxEvents, maxBytes: limits.readBytesMax })
+    this.#end = result.end
+    if (result.next === offset) {
+      this.#idlePollMs = Math.min(idlePollMsMax, this.#idlePollMs * 2)
+      return false
+    }
+    this.#idlePollMs = limits.pollMsMax
+    if (claiming && !(await this.#claim(result.next))) return false
+    await this.#prefetchState(result.events)
+    this.#window.add(result.events, result.next)
+    return result.next < result.end && this.#window.ready < limits.readEventsMax / 2
+  }
+
+  /** At-most-once: waits until the position past these events is durable. Only then may a handler see them. */
+  async #claim(next: number): Promise<boolean> {
+    this.#committer.claim(next, { busy: false })
+    while (this.#committer.committed !== next) {
+      if (this.#failure !== undefined || this.#stopping) return false
+      await this.#wake.wait(limits.pollMsMax)
+    }
+    return true
+  }
+
+  async #prefetchState(events: readonly StoredEvent[]): Promise<void> {
+    if (this.#context.storeNames.size === 0) return
+    const keys = new Set<string>()
+    for (const { key } of events) if (key !== null) keys.add(key)
+    for (const store of this.#context.storeNames) await this.#state.prefetch(store, [...keys])
+  }
+
+  async #readRedrives(): Promise<void> {
+    const slot = await this.#redrive.next(this.#committer)
+    if (slot !== undefined) this.#dispatcher.admit(slot)
+  }
+}
+
+/** Whether the lease is gone, so that there is nothing to try again. */
+export function isFenced(error: unknown): boolean {
+  return isSemelError(error) && error.code === 'FENCED'
+}

@@ -1,0 +1,109 @@
+import type { StoredEvent } from '../event/event.ts'
+import { Slot } from './slot.ts'
+
+/** Half-open range of offsets. */
+export type OffsetRange = readonly [from: number, to: number]
+
+/**
+ * The part of the partition that a task has read and not yet passed: from its position to its read position.
+ */
+export class Window {
+  #slots: Slot[] = []
+  #head = 0
+  #cursor = 0
+  #doneAbove = 0
+  #highestDone = -1
+  #nextRead: number
+  /** Finished in an earlier life, above the loaded position. */
+  #finishedBefore: OffsetRange[]
+
+  constructor(position: number, finishedBefore: readonly OffsetRange[]) {
+    this.#nextRead = position
+    this.#finishedBefore = [...finishedBefore]
+  }
+
+  /** Offset where the next read starts. */
+  get nextRead(): number {
+    return this.#nextRead
+  }
+
+  /** Events read and not yet started. */
+  get ready(): number {
+    return this.#slots.length - this.#cursor
+  }
+
+  /** Events between the position and the read position. */
+  get size(): number {
+    return this.#slots.length - this.#head
+  }
+
+  /** Lowest unfinished offset: everything below it is settled (L1). */
+  get position(): number {
+    return this.#head < this.#slots.length ? this.#slots[this.#head]!.offset : this.#nextRead
+  }
+
+  /** Adds what was read. Events finished in an earlier life are skipped. */
+  add(events: readonly StoredEvent[], next: number): void {
+    for (const event of events) {
+      const slot = new Slot(event)
+      this.#slots.push(slot)
+      if (this.#finishedBefore.length > 0 && this.#wasFinished(event.offset)) this.#markDone(slot)
+    }
+    this.#nextRead = next
+    this.#finishedBefore = this.#finishedBefore.filter(([, to]) => to > next)
+    this.#advance()
+  }
+
+  /** The next slot to start, in offset order. */
+  take(): Slot | undefined {
+    while (this.#cursor < this.#slots.length) {
+      const slot = this.#slots[this.#cursor++]!
+      if (!slot.done) return slot
+    }
+    return undefined
+  }
+
+  finish(slot: Slot): void {
+    this.#markDone(slot)
+    if (this.#slots[this.#head] === slot) this.#advance()
+  }
+
+  /** Finished offsets above the position, as ranges. */
+  finishedAbove(): OffsetRange[] {
+    const ranges: [number, number][] = []
+    if (this.#doneAbove > 0) {
+      for (let i = this.#head; i < this.#slots.length && this.#slots[i]!.offset <= this.#highestDone; i++) {
+        const slot = this.#slots[i]!
+        if (!slot.done) continue
+        const last = ranges.at(-1)
+        if (last !== undefined && this.#slots[i - 1]!.done) last[1] = slot.offset + 1
+        else ranges.push([slot.offset, slot.offset + 1])
+      }
+    }
+    return [...ranges, ...this.#finishedBefore.filter(([from]) => from >= this.#nextRead)]
+  }
+
+  #wasFinished(offset: number): boolean {
+    return this.#finishedBefore.some(([from, to]) => offset >= from && offset < to)
+  }
+
+  #markDone(slot: Slot): void {
+    slot.done = true
+    slot.event = undefined
+    slot.tx = undefined
+    this.#doneAbove++
+    if (slot.offset > this.#highestDone) this.#highestDone = slot.offset
+  }
+
+  #advance(): void {
+    while (this.#head < this.#slots.length && this.#slots[this.#head]!.done) {
+      this.#head++
+      this.#doneAbove--
+    }
+    if (this.#cursor < this.#head) this.#cursor = this.#head
+    if (this.#head < 1024 || this.#head * 2 < this.#slots.length) return
+    this.#slots = this.#slots.slice(this.#head)
+    this.#cursor -= this.#head
+    this.#head = 0
+  }
+}
