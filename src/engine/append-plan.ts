@@ -92,13 +92,28 @@ class AppendPlanner {
     for (const { batch } of places) this.#blocked.add(partitionName(this.#group.batches[batch]!))
   }
 
+  /** A call behind a failed one is answered with that first: what its ids mean depends on what is retried before. */
   #obstacle(places: readonly Place[]): SemelError | undefined {
-    const own = new Map<string, string>()
-    for (const { batch: b, index } of places) {
+    return this.#failedPredecessor(places) ?? this.#conflict(places)
+  }
+
+  #failedPredecessor(places: readonly Place[]): SemelError | undefined {
+    let checked = -1
+    for (const { batch: b } of places) {
+      if (b === checked) continue
+      checked = b
       const batch = this.#group.batches[b]!
       if (this.#blocked.has(partitionName(batch)) || this.#lookup.blocked(batch.topic, batch.partition)) {
         return predecessorFailed(batch)
       }
+    }
+    return undefined
+  }
+
+  #conflict(places: readonly Place[]): SemelError | undefined {
+    const own = new Map<string, string>()
+    for (const { batch: b, index } of places) {
+      const batch = this.#group.batches[b]!
       if (!this.#lookup.remembers(batch.topic)) continue
       const record = batch.records[index]!
       const name = idName(batch.topic, record.id)
