@@ -33,8 +33,9 @@ import { MemoryStore } from './memory-store.ts'
 
 /**
  * The reference engine: the port in its shortest form. Each operation is one synchronous step on the shared
- * `MemoryLog`, so it is atomic, and calls take effect in the order they were made (P2). Writes are answered a turn
- * of the event loop later, as if a disk had been asked: timers and I/O have their chance under any load.
+ * `MemoryLog`, so it is atomic, and calls take effect in the order they were made (P2). Events are
+ * written and read a turn of the event loop later, as if a disk had been asked: timers and I/O have their chance
+ * under any load.
  */
 export class MemoryEngine implements Engine {
   readonly facts = memoryFacts
@@ -143,6 +144,7 @@ export class MemoryEngine implements Engine {
       if (events.length > 0 && bytes > maxBytes) break
       events.push(decodeEvent(event))
     }
+    await this.#turn()
     return { events, next: offset + events.length, end }
   }
 
