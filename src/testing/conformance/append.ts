@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { limits } from '../../limits.ts'
 import { appendedOf } from './instance.ts'
 import { batchOf, contentOf, record, records } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, check, checkIf } from './suite.ts'
 
-export function registerAppendTests(suite: Suite): void {
-  suite.test('offsets grow in the order of the records, and reading gives the same (P1)', async (bed) => {
+export const appendTests: readonly Case[] = [
+  check('offsets grow in the order of the records, and reading gives the same (P1)', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const first = await one.publish(records(3, 'a'))
@@ -22,9 +22,9 @@ export function registerAppendTests(suite: Suite): void {
     for (const [index, event] of events.entries()) {
       assert.ok(index === 0 || event.offset > events[index - 1]!.offset)
     }
-  })
+  }),
 
-  suite.testIf({ denseOffsets: true }, 'offsets begin at 0 and have no holes', async (bed) => {
+  checkIf({ denseOffsets: true }, 'offsets begin at 0 and have no holes', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 2 })
     assert.deepEqual((await one.publish(records(3, 'a'))).offsets, [0, 1, 2])
@@ -34,36 +34,33 @@ export function registerAppendTests(suite: Suite): void {
       { earliest: 0, end: 5 },
       { earliest: 0, end: 1 },
     ])
-  })
+  }),
 
-  suite.test(
-    'a group holds calls to several partitions and topics, each batch with its answer',
-    async (bed) => {
-      const one = await bed.instance()
-      await one.declare({ partitions: 2 }, { name: 'invoices' })
-      const result = await one.publishCalls([
-        [
-          { topic: 'orders', partition: 0, records: records(2, 'a') },
-          { topic: 'invoices', partition: 0, records: records(1, 'a') },
-        ],
-        [
-          { topic: 'orders', partition: 1, records: records(3, 'b') },
-          { topic: 'orders', partition: 0, records: records(1, 'c') },
-        ],
-      ])
-      assert.equal(result.failures.size, 0)
-      const offsets = [3, 1, 3].map((count, batch) => appendedOf(result, batch, count).offsets)
-      const places = [await one.readAll(), await one.readAll('invoices'), await one.readAll('orders', 1)]
-      assert.deepEqual(
-        places.map((events) => events.map(({ offset }) => offset)),
-        offsets,
-      )
-      assert.deepEqual(await one.ids(), ['a0', 'a1', 'c0'])
-      assert.deepEqual(await one.ids('orders', 1), ['b0', 'b1', 'b2'])
-    },
-  )
+  check('a group holds calls to several partitions and topics, each batch with its answer', async (bed) => {
+    const one = await bed.instance()
+    await one.declare({ partitions: 2 }, { name: 'invoices' })
+    const result = await one.publishCalls([
+      [
+        { topic: 'orders', partition: 0, records: records(2, 'a') },
+        { topic: 'invoices', partition: 0, records: records(1, 'a') },
+      ],
+      [
+        { topic: 'orders', partition: 1, records: records(3, 'b') },
+        { topic: 'orders', partition: 0, records: records(1, 'c') },
+      ],
+    ])
+    assert.equal(result.failures.size, 0)
+    const offsets = [3, 1, 3].map((count, batch) => appendedOf(result, batch, count).offsets)
+    const places = [await one.readAll(), await one.readAll('invoices'), await one.readAll('orders', 1)]
+    assert.deepEqual(
+      places.map((events) => events.map(({ offset }) => offset)),
+      offsets,
+    )
+    assert.deepEqual(await one.ids(), ['a0', 'a1', 'c0'])
+    assert.deepEqual(await one.ids('orders', 1), ['b0', 'b1', 'b2'])
+  }),
 
-  suite.test('one group may name a partition in several batches', async (bed) => {
+  check('one group may name a partition in several batches', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const batches = [batchOf(records(2, 'a')), batchOf(records(2, 'b'))]
@@ -77,9 +74,9 @@ export function registerAppendTests(suite: Suite): void {
       events.map(({ offset }) => offset),
       [...appendedOf(result, 0, 2).offsets, ...appendedOf(result, 1, 2).offsets],
     )
-  })
+  }),
 
-  suite.test('calls that are under way at once keep their order (P2)', async (bed) => {
+  check('calls that are under way at once keep their order (P2)', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 2 })
     const calls = Array.from({ length: 50 }, (_, call) => call)
@@ -98,9 +95,9 @@ export function registerAppendTests(suite: Suite): void {
         offsets,
       )
     }
-  })
+  }),
 
-  suite.test('every durability that the facts offer can be asked for', async (bed) => {
+  check('every durability that the facts offer can be asked for', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     for (const durability of one.engine.facts.durability) {
@@ -108,9 +105,9 @@ export function registerAppendTests(suite: Suite): void {
       assert.equal((await one.engine.append(group, { durability })).failures.size, 0)
     }
     assert.deepEqual(await one.ids(), one.engine.facts.durability)
-  })
+  }),
 
-  suite.test('the largest call there can be', async (bed) => {
+  check('the largest call there can be', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const { offsets } = await one.publish(records(limits.publishManyEventsMax))
@@ -119,29 +116,26 @@ export function registerAppendTests(suite: Suite): void {
     assert.equal(events.length, limits.publishManyEventsMax)
     assert.equal(events.at(-1)!.id, `e${limits.publishManyEventsMax - 1}`)
     assert.equal(events.at(-1)!.offset, offsets.at(-1))
-  })
+  }),
 
-  suite.test(
-    'after reopening, appending goes on at the end and old events are unchanged (P1)',
-    async (bed) => {
-      const one = await bed.instance()
-      await one.declare()
-      const { offsets } = await one.publish(records(3, 'a'))
-      const before = await one.readAll()
-      const again = await bed.reopen(one)
-      await again.declare()
-      const after = await again.publish(records(1, 'b'))
-      assert.ok(after.offsets[0]! > offsets[2]!)
-      const events = await again.readAll()
-      assert.deepEqual(events.slice(0, 3).map(contentOf), before.map(contentOf))
-      assert.deepEqual(
-        events.slice(0, 3).map(({ appendTime }) => appendTime),
-        before.map(({ appendTime }) => appendTime),
-      )
-    },
-  )
+  check('after reopening, appending goes on at the end and old events are unchanged (P1)', async (bed) => {
+    const one = await bed.instance()
+    await one.declare()
+    const { offsets } = await one.publish(records(3, 'a'))
+    const before = await one.readAll()
+    const again = await bed.reopen(one)
+    await again.declare()
+    const after = await again.publish(records(1, 'b'))
+    assert.ok(after.offsets[0]! > offsets[2]!)
+    const events = await again.readAll()
+    assert.deepEqual(events.slice(0, 3).map(contentOf), before.map(contentOf))
+    assert.deepEqual(
+      events.slice(0, 3).map(({ appendTime }) => appendTime),
+      before.map(({ appendTime }) => appendTime),
+    )
+  }),
 
-  suite.testIf(
+  checkIf(
     { instances: 'many' },
     'several engines append to one partition: nothing lost, no offset twice',
     async (bed) => {
@@ -165,9 +159,9 @@ export function registerAppendTests(suite: Suite): void {
         )
       }
     },
-  )
+  ),
 
-  suite.testIf(
+  checkIf(
     { atomicVisibility: true },
     'whoever saw one event of a call sees all of it in reads that start later (P3)',
     async (bed) => {
@@ -197,5 +191,5 @@ export function registerAppendTests(suite: Suite): void {
       }
       await writing
     },
-  )
-}
+  ),
+]

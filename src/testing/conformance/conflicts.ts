@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { appendedOf, type Call } from './instance.ts'
 import { isRefusal, record, records } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, checkIf } from './suite.ts'
 
 const needs = { dedup: 'topic' } as const
 
@@ -13,8 +13,8 @@ function conflicting(partition: number, ...ids: readonly string[]): Call {
   return [{ topic: 'orders', partition, records: ids.map((id) => record(id, 'other content')) }]
 }
 
-export function registerConflictTests(suite: Suite): void {
-  suite.testIf(
+export const conflictTests: readonly Case[] = [
+  checkIf(
     needs,
     'a known id with other content fails its whole call, in all partitions, and no other (N2)',
     async (bed) => {
@@ -37,9 +37,9 @@ export function registerConflictTests(suite: Suite): void {
       assert.deepEqual(await one.ids('invoices'), [])
       assert.deepEqual([await one.ids('orders', 1), await one.ids('orders', 2)], [['a'], ['b']])
     },
-  )
+  ),
 
-  suite.testIf(needs, 'the index is the record’s place in its batch', async (bed) => {
+  checkIf(needs, 'the index is the record’s place in its batch', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     await one.publish([record('known')])
@@ -51,9 +51,9 @@ export function registerConflictTests(suite: Suite): void {
       offsets.slice(0, 2),
       (await one.readAll()).slice(1).map(({ offset }) => offset),
     )
-  })
+  }),
 
-  suite.testIf(
+  checkIf(
     needs,
     'an id twice with different content in one call, or in two calls of a group',
     async (bed) => {
@@ -66,9 +66,9 @@ export function registerConflictTests(suite: Suite): void {
       assert.deepEqual([...inTwo.failures.keys()], [1])
       assert.deepEqual(await one.ids('orders', 1), ['b'])
     },
-  )
+  ),
 
-  suite.testIf(needs, 'a failed call leaves no memory of its ids', async (bed) => {
+  checkIf(needs, 'a failed call leaves no memory of its ids', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 2 })
     await one.publish([record('known')])
@@ -77,36 +77,32 @@ export function registerConflictTests(suite: Suite): void {
     assert.equal(again.failures.size, 0)
     assert.deepEqual(appendedOf(again, 0, 1).duplicates, [])
     assert.deepEqual(await one.ids('orders', 1), ['a'])
-  })
+  }),
 
-  suite.testIf(
-    needs,
-    'later calls of the group to a touched partition fail too, retryable (P2)',
-    async (bed) => {
-      const one = await bed.instance()
-      await one.declare({ partitions: 4 })
-      await one.publish([record('known')])
-      const result = await one.publishCalls([
-        call(0, 'before'),
-        [...conflicting(0, 'known'), ...call(1, 'x')],
-        [...call(1, 'y'), ...call(2, 'y2')],
-        call(2, 'z'),
-        call(3, 'free'),
-        call(0, 'w'),
-      ])
-      assert.deepEqual([...result.failures.keys()].sort(), [1, 2, 3, 5])
-      isRefusal(result.failures.get(1), 'ID_CONFLICT')
-      for (const failed of [2, 3, 5]) {
-        assert.equal(isRefusal(result.failures.get(failed), 'PREDECESSOR_FAILED').retryable, true)
-      }
-      assert.deepEqual(await one.ids(), ['known', 'before'])
-      assert.deepEqual(await one.ids('orders', 1), [])
-      assert.deepEqual(await one.ids('orders', 2), [])
-      assert.deepEqual(await one.ids('orders', 3), ['free'])
-    },
-  )
+  checkIf(needs, 'later calls of the group to a touched partition fail too, retryable (P2)', async (bed) => {
+    const one = await bed.instance()
+    await one.declare({ partitions: 4 })
+    await one.publish([record('known')])
+    const result = await one.publishCalls([
+      call(0, 'before'),
+      [...conflicting(0, 'known'), ...call(1, 'x')],
+      [...call(1, 'y'), ...call(2, 'y2')],
+      call(2, 'z'),
+      call(3, 'free'),
+      call(0, 'w'),
+    ])
+    assert.deepEqual([...result.failures.keys()].sort(), [1, 2, 3, 5])
+    isRefusal(result.failures.get(1), 'ID_CONFLICT')
+    for (const failed of [2, 3, 5]) {
+      assert.equal(isRefusal(result.failures.get(failed), 'PREDECESSOR_FAILED').retryable, true)
+    }
+    assert.deepEqual(await one.ids(), ['known', 'before'])
+    assert.deepEqual(await one.ids('orders', 1), [])
+    assert.deepEqual(await one.ids('orders', 2), [])
+    assert.deepEqual(await one.ids('orders', 3), ['free'])
+  }),
 
-  suite.testIf(needs, 'so do groups that were sent before the failure was known (P2)', async (bed) => {
+  checkIf(needs, 'so do groups that were sent before the failure was known (P2)', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 2 })
     await one.publish([record('known')])
@@ -123,9 +119,9 @@ export function registerConflictTests(suite: Suite): void {
     assert.equal(aware.failures.size, 0)
     assert.deepEqual(await one.ids(), ['known', 'behind'])
     assert.deepEqual(await one.ids('orders', 1), ['elsewhere'])
-  })
+  }),
 
-  suite.testIf(needs, 'publishers that always know of every failure are never held up', async (bed) => {
+  checkIf(needs, 'publishers that always know of every failure are never held up', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     await one.publish([record('known')])
@@ -134,9 +130,9 @@ export function registerConflictTests(suite: Suite): void {
       isRefusal(failed.get(0), 'ID_CONFLICT')
     }
     assert.equal((await one.publishCalls([call(0, 'fine')], 5)).failures.size, 0)
-  })
+  }),
 
-  suite.testIf(
+  checkIf(
     { ...needs, instances: 'many' },
     'the failures of one engine do not hold up another',
     async (bed) => {
@@ -147,5 +143,5 @@ export function registerConflictTests(suite: Suite): void {
       await one.publishCalls([conflicting(0, 'known')])
       assert.deepEqual((await two.publish(records(2))).duplicates, [])
     },
-  )
-}
+  ),
+]

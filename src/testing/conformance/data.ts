@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type EventRecord, JsonText, RawJson } from '../../event/event.ts'
 import { limits } from '../../limits.ts'
 import { contentOf, record } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, check } from './suite.ts'
 
 const jsonQuotes = 2
 
@@ -67,9 +67,9 @@ const events: Readonly<Record<string, readonly EventRecord[]>> = {
   'the longest id': [record('i'.repeat(limits.idBytesMax))],
 }
 
-export function registerDataTests(suite: Suite): void {
-  for (const [name, list] of Object.entries(events)) {
-    suite.test(`keeps ${name}, also over reopening`, async (bed) => {
+export const dataTests: readonly Case[] = [
+  ...Object.entries(events).map(([name, list]) => {
+    return check(`keeps ${name}, also over reopening`, async (bed) => {
       const one = await bed.instance()
       await one.declare()
       await one.publish(list)
@@ -77,9 +77,9 @@ export function registerDataTests(suite: Suite): void {
       const again = await bed.reopen(one)
       assert.deepEqual((await again.readAll('orders', 0, undefined, 1)).map(contentOf), list.map(contentOf))
     })
-  }
+  }),
 
-  suite.test('keeps all of it mixed in one call, and emitted by a unit', async (bed) => {
+  check('keeps all of it mixed in one call, and emitted by a unit', async (bed) => {
     const one = await bed.instance()
     const mixed = Object.values(events).flat()
     await one.declare({}, { name: 'emitted' })
@@ -89,9 +89,9 @@ export function registerDataTests(suite: Suite): void {
     const batch = { topic: 'emitted', partition: 0, records: mixed, callOf: undefined, fresh: false }
     await one.commit(lease, undefined, 0, { appends: [batch] })
     assert.deepEqual((await one.readAll('emitted')).map(contentOf), mixed.map(contentOf))
-  })
+  }),
 
-  suite.test('keeps data of the largest size', async (bed) => {
+  check('keeps data of the largest size', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const max = limits.eventDataBytesMax
@@ -109,9 +109,9 @@ export function registerDataTests(suite: Suite): void {
     for (const [index, event] of read.entries()) {
       assert.ok(JSON.stringify(contentOf(event)) === JSON.stringify(contentOf(large[index]!)), event.id)
     }
-  })
+  }),
 
-  suite.test('shares no object with its callers', async (bed) => {
+  check('shares no object with its callers', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const data = { list: [1] }
@@ -124,9 +124,9 @@ export function registerDataTests(suite: Suite): void {
     const read = first!.data as { list: number[] }
     read.list.push(3)
     assert.deepEqual((await one.readAll())[0]!.data, { list: [1] })
-  })
+  }),
 
-  suite.test('encodes records before append returns, so their owner may change them at once', async (bed) => {
+  check('encodes records before append returns, so their owner may change them at once', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const data = { n: 1 }
@@ -139,9 +139,9 @@ export function registerDataTests(suite: Suite): void {
       (await one.readAll()).map((event) => event.data),
       [{ n: 1 }, { n: 2 }],
     )
-  })
+  }),
 
-  suite.test('values that are already JSON text read back as values', async (bed) => {
+  check('values that are already JSON text read back as values', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const texts = ['{"a": [1, 2]}', 'null', '"x"', '{"__proto__": 1}']
@@ -159,5 +159,5 @@ export function registerDataTests(suite: Suite): void {
       contentOf(record('plain', { b: 1 })),
       contentOf(record('raw', new RawJson('{ }'))),
     ])
-  })
-}
+  }),
+]

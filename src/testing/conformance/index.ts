@@ -1,18 +1,18 @@
-import { registerAppendTests } from './append.ts'
-import { registerClosingTests } from './closing.ts'
-import { registerConflictTests } from './conflicts.ts'
-import { registerDataTests } from './data.ts'
-import { registerDedupTests } from './dedup.ts'
-import { registerModelTests } from './model.ts'
+import { appendTests } from './append.ts'
+import { closingTests } from './closing.ts'
+import { conflictTests } from './conflicts.ts'
+import { dataTests } from './data.ts'
+import { dedupTests, windowTests } from './dedup.ts'
+import { modelTests } from './model.ts'
 import type { ConformanceOptions } from './options.ts'
-import { registerOwnershipTests } from './ownership.ts'
-import { registerReadingTests } from './reading.ts'
-import { registerStateTests } from './state.ts'
-import { registerStatusTests } from './status.ts'
+import { manyMemberTests, ownershipTests } from './ownership.ts'
+import { readingTests } from './reading.ts'
+import { stateTests } from './state.ts'
+import { statusTests } from './status.ts'
 import { Suite } from './suite.ts'
-import { registerTopicTests } from './topics.ts'
-import { registerTransactionTests } from './transactions.ts'
-import { registerUnitTests } from './units.ts'
+import { topicTests } from './topics.ts'
+import { refusedTransactionTests, transactionTests } from './transactions.ts'
+import { emitTests, unitTests } from './units.ts'
 
 export type { ConformanceOptions, ConformanceStorage, RunnerDescribe, RunnerTest } from './options.ts'
 
@@ -26,18 +26,18 @@ export type { ConformanceOptions, ConformanceStorage, RunnerDescribe, RunnerTest
  */
 export function engineConformance(options: ConformanceOptions): void {
   const suite = new Suite(options)
-  suite.group('topics', registerTopicTests)
-  suite.group('append', registerAppendTests)
-  suite.group('deduplication', registerDedupTests)
-  suite.group('conflicts', registerConflictTests)
-  suite.group('data', registerDataTests)
-  suite.group('reading', registerReadingTests)
-  suite.group('ownership', registerOwnershipTests)
-  suite.group('units', registerUnitTests)
-  suite.group('state', registerStateTests)
-  suite.group('transactions', registerTransactionTests)
-  suite.group('status', registerStatusTests)
-  suite.group('closing', registerClosingTests)
-  suite.group('model', registerModelTests)
+  suite.group('topics', topicTests)
+  suite.group('append', appendTests)
+  suite.group('deduplication', dedupTests, windowTests)
+  suite.group('conflicts', conflictTests)
+  suite.group('data', dataTests)
+  suite.group('reading', readingTests)
+  suite.group('ownership', ownershipTests, manyMemberTests)
+  suite.group('units', unitTests, emitTests)
+  suite.group('state', stateTests)
+  suite.group('transactions', transactionTests, refusedTransactionTests)
+  suite.group('status', statusTests)
+  suite.group('closing', closingTests)
+  suite.group('model', modelTests)
   suite.reportSkips()
 }

@@ -6,7 +6,7 @@ import { appendedOf, type Call, groupOf, type Instance } from './instance.ts'
 import { LogModel, TaskModel } from './log-model.ts'
 import { batchOf, record } from './records.ts'
 import { SeededRandom } from './seeded-random.ts'
-import type { Suite } from './suite.ts'
+import { type Case, checkIf } from './suite.ts'
 
 const partitions = 3
 const topics = ['orders', 'invoices'] as const
@@ -14,22 +14,17 @@ const groups = 120
 const units = 60
 const seeds = [1, 20_260_101, 987_654_321]
 
-export function registerModelTests(suite: Suite): void {
-  for (const seed of seeds) {
-    suite.testIf(
-      { dedup: 'topic', denseOffsets: true },
-      `random publishes and units, all at once, come to what a simple model says (seed ${seed})`,
-      async (bed) => {
-        const one = await bed.instance()
-        const run = new ModelRun(one, seed)
-        await run.prepare()
-        await Promise.all([run.publish(), run.commit()])
-        await run.compare(one)
-        await run.compare(await bed.reopen(one))
-      },
-    )
-  }
-}
+export const modelTests: readonly Case[] = seeds.map((seed) => {
+  const name = `random publishes and units, all at once, come to what a simple model says (seed ${seed})`
+  return checkIf({ dedup: 'topic', denseOffsets: true }, name, async (bed) => {
+    const one = await bed.instance()
+    const run = new ModelRun(one, seed)
+    await run.prepare()
+    await Promise.all([run.publish(), run.commit()])
+    await run.compare(one)
+    await run.compare(await bed.reopen(one))
+  })
+})
 
 /** Drives an engine and a model side by side. What is emitted goes to partitions of its own task, so order is known. */
 class ModelRun {

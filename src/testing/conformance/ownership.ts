@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import type { Instance } from './instance.ts'
 import { refuses } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, check, checkIf } from './suite.ts'
 import type { TestBed } from './test-bed.ts'
 import { waitUntil } from './test-bed.ts'
 import type { TestMember } from './test-member.ts'
 
+const needs = { instances: 'many' } as const
 const leaseMs = 400
 const partitions = 4
 const topics = { orders: partitions }
@@ -45,8 +46,8 @@ function grantsOnlyGrow(members: readonly TestMember[]): void {
   }
 }
 
-export function registerOwnershipTests(suite: Suite): void {
-  suite.test('a single member gets every partition of its topics', async (bed) => {
+export const ownershipTests: readonly Case[] = [
+  check('a single member gets every partition of its topics', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 3 }, { name: 'invoices', partitions: 2 })
     const member = await one.join('billing', { orders: 3, invoices: 2 })
@@ -63,9 +64,9 @@ export function registerOwnershipTests(suite: Suite): void {
     assert.equal(member.held.size, 0)
     assert.ok(member.revocations.every(({ reason }) => reason === 'handover'))
     await member.leave()
-  })
+  }),
 
-  suite.test('groups do not share their tasks', async (bed) => {
+  check('groups do not share their tasks', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions })
     const first = await one.join('billing', topics)
@@ -74,9 +75,9 @@ export function registerOwnershipTests(suite: Suite): void {
     await second.holds(partitions)
     await first.leave()
     assert.equal(second.held.size, partitions)
-  })
+  }),
 
-  suite.test('coming back brings a greater epoch, also after reopening (Z1)', async (bed) => {
+  check('coming back brings a greater epoch, also after reopening (Z1)', async (bed) => {
     let [one] = await instances(bed, 1)
     const epochs: number[] = []
     for (let round = 0; round < 3; round++) {
@@ -87,9 +88,9 @@ export function registerOwnershipTests(suite: Suite): void {
       if (round === 1) one = await bed.reopen(one!)
     }
     assert.ok(epochs[1]! > epochs[0]! && epochs[2]! > epochs[1]!, epochs.join())
-  })
+  }),
 
-  suite.test('an owner that is asked to hand over can still commit', async (bed) => {
+  check('an owner that is asked to hand over can still commit', async (bed) => {
     const [one] = await instances(bed, 1)
     const member = await one!.join('billing', topics)
     await member.holds(partitions)
@@ -97,15 +98,11 @@ export function registerOwnershipTests(suite: Suite): void {
     await member.leave()
     const lease = await one!.lease('billing', 'orders', partitions)
     assert.equal((await one!.engine.load(lease)).position, 7)
-  })
+  }),
+]
 
-  registerManyMemberTests(suite)
-}
-
-function registerManyMemberTests(suite: Suite): void {
-  const needs = { instances: 'many' } as const
-
-  suite.testIf(needs, 'tasks are spread evenly over members that come and go', async (bed) => {
+export const manyMemberTests: readonly Case[] = [
+  checkIf(needs, 'tasks are spread evenly over members that come and go', async (bed) => {
     const [one, two, three] = await instances(bed, 3)
     const a = await one!.join('billing', topics, leaseMs)
     await balanced(a)
@@ -119,9 +116,9 @@ function registerManyMemberTests(suite: Suite): void {
     await b.leave()
     await balanced(c)
     grantsOnlyGrow([a, b, c])
-  })
+  }),
 
-  suite.testIf(needs, 'a task is given on only after its owner has finished', async (bed) => {
+  checkIf(needs, 'a task is given on only after its owner has finished', async (bed) => {
     const [one, two] = await instances(bed, 2)
     const a = await one!.join('billing', topics, leaseMs)
     await a.holds(partitions)
@@ -142,9 +139,9 @@ function registerManyMemberTests(suite: Suite): void {
     assert.deepEqual(overlaps, [])
     for (const lease of b.held.values()) assert.equal((await two!.engine.load(lease)).position, 3)
     grantsOnlyGrow([a, b])
-  })
+  }),
 
-  suite.testIf(
+  checkIf(
     needs,
     'a member that is not run for a while loses its tasks, and its commits are fenced (Z1, V2)',
     async (bed) => {
@@ -170,9 +167,9 @@ function registerManyMemberTests(suite: Suite): void {
       await balanced(a, b)
       grantsOnlyGrow([a, b])
     },
-  )
+  ),
 
-  suite.testIf(needs, 'members come, go and stall in turns: each epoch is granted once (Z1)', async (bed) => {
+  checkIf(needs, 'members come, go and stall in turns: each epoch is granted once (Z1)', async (bed) => {
     const list = await instances(bed, 3)
     const joined: TestMember[] = []
     const active: (TestMember | undefined)[] = [undefined, undefined, undefined]
@@ -199,5 +196,5 @@ function registerManyMemberTests(suite: Suite): void {
       await balanced(...active.filter((each) => each !== undefined))
     }
     grantsOnlyGrow(joined)
-  })
-}
+  }),
+]

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict'
 import { limits } from '../../limits.ts'
 import { contentOf, record, records, refuses } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, check, checkIf } from './suite.ts'
 import { waitUntil } from './test-bed.ts'
 
 const hourMs = 3_600_000
 const place = { topic: 'orders', partition: 0 }
 const wide = { maxEvents: limits.readEventsMax, maxBytes: limits.readBytesMax }
 
-export function registerReadingTests(suite: Suite): void {
-  suite.test(
+export const readingTests: readonly Case[] = [
+  check(
     'however a range is cut, it reads the same, and later scans extend earlier ones (R1)',
     async (bed) => {
       const one = await bed.instance()
@@ -24,9 +24,9 @@ export function registerReadingTests(suite: Suite): void {
       await one.publish(records(3, 'later'))
       assert.deepEqual((await one.readAll()).slice(0, 40).map(contentOf), all)
     },
-  )
+  ),
 
-  suite.test('a read may start at any event', async (bed) => {
+  check('a read may start at any event', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     await one.publish(records(5, 'a'))
@@ -37,9 +37,9 @@ export function registerReadingTests(suite: Suite): void {
       assert.deepEqual(events.map(contentOf), all.slice(index).map(contentOf))
       assert.equal(next, end)
     }
-  })
+  }),
 
-  suite.test('a read keeps to maxEvents and says where the next one starts', async (bed) => {
+  check('a read keeps to maxEvents and says where the next one starts', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     await one.publish(records(10))
@@ -49,9 +49,9 @@ export function registerReadingTests(suite: Suite): void {
     assert.equal(first.end, end)
     const second = await one.engine.read({ ...place, ...wide, offset: first.next, maxEvents: 4 })
     assert.equal(second.events[0]!.id, 'e4')
-  })
+  }),
 
-  suite.test('a read keeps about to maxBytes, and always brings one event', async (bed) => {
+  check('a read keeps about to maxBytes, and always brings one event', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const payload = 'x'.repeat(10_000)
@@ -62,33 +62,30 @@ export function registerReadingTests(suite: Suite): void {
     const tiny = await one.engine.read({ ...place, ...wide, offset: few.next, maxBytes: 1 })
     assert.equal(tiny.events.length, 1)
     assert.equal(tiny.events[0]!.id, `e${few.events.length}`)
-  })
+  }),
 
-  suite.test(
-    'at the end there is nothing, above it OFFSET_OUT_OF_RANGE says what there is (R3)',
-    async (bed) => {
-      const one = await bed.instance()
-      await one.declare()
-      const empty = (await one.engine.bounds('orders'))[0]!
-      assert.deepEqual(await one.engine.read({ ...place, ...wide, offset: empty.end }), {
-        events: [],
-        next: empty.end,
-        end: empty.end,
-      })
-      await one.publish(records(3))
-      const { earliest, end } = (await one.engine.bounds('orders'))[0]!
-      assert.deepEqual(await one.engine.read({ ...place, ...wide, offset: end }), {
-        events: [],
-        next: end,
-        end,
-      })
-      const read = () => one.engine.read({ ...place, ...wide, offset: end + 1 })
-      const error = await refuses('OFFSET_OUT_OF_RANGE', read)
-      assert.deepEqual([error.earliest, error.end], [earliest, end])
-    },
-  )
+  check('at the end there is nothing, above it OFFSET_OUT_OF_RANGE says what there is (R3)', async (bed) => {
+    const one = await bed.instance()
+    await one.declare()
+    const empty = (await one.engine.bounds('orders'))[0]!
+    assert.deepEqual(await one.engine.read({ ...place, ...wide, offset: empty.end }), {
+      events: [],
+      next: empty.end,
+      end: empty.end,
+    })
+    await one.publish(records(3))
+    const { earliest, end } = (await one.engine.bounds('orders'))[0]!
+    assert.deepEqual(await one.engine.read({ ...place, ...wide, offset: end }), {
+      events: [],
+      next: end,
+      end,
+    })
+    const read = () => one.engine.read({ ...place, ...wide, offset: end + 1 })
+    const error = await refuses('OFFSET_OUT_OF_RANGE', read)
+    assert.deepEqual([error.earliest, error.end], [earliest, end])
+  }),
 
-  suite.testIf(
+  checkIf(
     { retention: true },
     'below what is retained, OFFSET_OUT_OF_RANGE says what there is (R3)',
     async (bed) => {
@@ -109,9 +106,9 @@ export function registerReadingTests(suite: Suite): void {
       await one.publish(records(1, 'c'))
       assert.deepEqual(await one.ids(), ['b2', 'b3', 'b4', 'c0'])
     },
-  )
+  ),
 
-  suite.test('offsetAt finds the first event at or after a time (R2)', async (bed) => {
+  check('offsetAt finds the first event at or after a time (R2)', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     assert.equal(await one.engine.offsetAt('orders', 0, 0), (await one.engine.bounds('orders'))[0]!.end)
@@ -129,9 +126,9 @@ export function registerReadingTests(suite: Suite): void {
       const expected = events.find(({ appendTime }) => appendTime >= time)?.offset ?? end
       assert.equal(await one.engine.offsetAt('orders', 0, time), expected, `at ${time}`)
     }
-  })
+  }),
 
-  suite.testIf(
+  checkIf(
     { appendClock: 'process' },
     'append times follow the clock forwards and never backwards (R2)',
     async (bed) => {
@@ -159,9 +156,9 @@ export function registerReadingTests(suite: Suite): void {
       const found = await again.engine.offsetAt('orders', 0, later)
       assert.equal((await again.readAll('orders', 0, found))[0]!.id, 'b')
     },
-  )
+  ),
 
-  suite.test('bounds answer every partition in order', async (bed) => {
+  check('bounds answer every partition in order', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 12 })
     for (const partition of [11, 3, 3])
@@ -171,9 +168,9 @@ export function registerReadingTests(suite: Suite): void {
       ends.flatMap((filled, partition) => (filled ? [partition] : [])),
       [3, 11],
     )
-  })
+  }),
 
-  suite.test('onAppend tells soon that there is something, until it is stopped', async (bed) => {
+  check('onAppend tells soon that there is something, until it is stopped', async (bed) => {
     const one = await bed.instance()
     await one.declare({}, { name: 'emitted' })
     let hints = 0
@@ -193,13 +190,13 @@ export function registerReadingTests(suite: Suite): void {
     await one.publish([record('c')])
     await one.readAll()
     assert.equal(hints, last)
-  })
+  }),
 
-  suite.testIf({ instances: 'many' }, 'other engines read what one appended', async (bed) => {
+  checkIf({ instances: 'many' }, 'other engines read what one appended', async (bed) => {
     const [one, two] = [await bed.instance(), await bed.instance()]
     await one.declare()
     await two.declare()
     await one.publish(records(3))
     assert.deepEqual((await two.readAll()).map(contentOf), (await one.readAll()).map(contentOf))
-  })
-}
+  }),
+]

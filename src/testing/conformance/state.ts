@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { StateChanges, TaskId } from '../../engine/engine.ts'
 import { limits } from '../../limits.ts'
 import type { Instance } from './instance.ts'
-import type { Suite } from './suite.ts'
+import { type Case, check, checkIf } from './suite.ts'
 
 function changes(store: string, values: Record<string, string | undefined>): StateChanges {
   return { store, keys: Object.keys(values), values: Object.values(values) }
@@ -26,8 +26,8 @@ async function scanPages(
   }
 }
 
-export function registerStateTests(suite: Suite): void {
-  suite.test('values are set, replaced and deleted; the new ones are seen at once', async (bed) => {
+export const stateTests: readonly Case[] = [
+  check('values are set, replaced and deleted; the new ones are seen at once', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const lease = await one.lease()
@@ -41,9 +41,9 @@ export function registerStateTests(suite: Suite): void {
     await one.commit(lease, 1, 1, { state: [changes('s', { b: '6' })] })
     assert.deepEqual(await one.engine.readState(task, 's', ['b']), ['6'])
     assert.deepEqual(await one.engine.readState(task, 's', []), [])
-  })
+  }),
 
-  suite.test('stores, partitions, topics and groups are apart', async (bed) => {
+  check('stores, partitions, topics and groups are apart', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 2 }, { name: 'invoices', partitions: 1 })
     const first = await one.join('billing', { orders: 2, invoices: 1 })
@@ -65,17 +65,17 @@ export function registerStateTests(suite: Suite): void {
     }
     await one.commit(leases[0]!, 1, 1, { state: [changes('s', { k: undefined })] })
     assert.deepEqual(await one.state(leases[1]!.task, 's'), { k: 'billing orders 1' })
-  })
+  }),
 
-  suite.test('a task that never committed has no state, and anyone may look', async (bed) => {
+  check('a task that never committed has no state, and anyone may look', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const task = { group: 'nobody', topic: 'orders', partition: 0 }
     assert.deepEqual(await one.engine.readState(task, 's', ['a', 'b']), [undefined, undefined])
     assert.deepEqual(await one.engine.scanState({ task, store: 's', after: undefined, limit: 10 }), [])
-  })
+  }),
 
-  suite.test('a scan goes through all keys in order, page by page', async (bed) => {
+  check('a scan goes through all keys in order, page by page', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const lease = await one.lease()
@@ -98,9 +98,9 @@ export function registerStateTests(suite: Suite): void {
     await one.commit(lease, 4, 4, { state: [changes('s', { 'key-0042': undefined, 'key-00415': 'new' })] })
     const after = (await one.engine.scanState({ ...request, after: 'key-0041' })).map(({ key }) => key)
     assert.deepEqual(after, ['key-00415', 'key-0043'])
-  })
+  }),
 
-  suite.test('keys are ordered by their characters, not by a language', async (bed) => {
+  check('keys are ordered by their characters, not by a language', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const lease = await one.lease()
@@ -127,9 +127,9 @@ export function registerStateTests(suite: Suite): void {
     const state = [changes('s', Object.fromEntries([...keys].reverse().map((key) => [key, `<${key}>`])))]
     await one.commit(lease, undefined, 1, { state })
     for (const limit of [1, 5, 100]) assert.deepEqual(await scanPages(one, lease.task, 's', limit), keys)
-  })
+  }),
 
-  suite.test('keys and values are any text', async (bed) => {
+  check('keys and values are any text', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const lease = await one.lease()
@@ -151,9 +151,9 @@ export function registerStateTests(suite: Suite): void {
     assert.deepEqual(await one.engine.readState(lease.task, 's', ['😀', '']), ['', ''])
     const seen = await scanPages(one, lease.task, 's', 2)
     assert.deepEqual([...seen].sort(), [...texts].sort())
-  })
+  }),
 
-  suite.test('values of the largest size, and many at once', async (bed) => {
+  check('values of the largest size, and many at once', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const lease = await one.lease()
@@ -165,9 +165,9 @@ export function registerStateTests(suite: Suite): void {
     assert.ok((await one.engine.readState(lease.task, 'large', ['a']))[0] === large)
     assert.deepEqual(await one.engine.readState(lease.task, 'many', keys), keys)
     assert.deepEqual(await scanPages(one, lease.task, 'many', 1_000), keys)
-  })
+  }),
 
-  suite.test('state survives reopening', async (bed) => {
+  check('state survives reopening', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const lease = await one.lease()
@@ -175,9 +175,9 @@ export function registerStateTests(suite: Suite): void {
     await one.commit(lease, 1, 2, { state: [changes('s', { a: undefined, c: '3' })] })
     const again = await bed.reopen(one)
     assert.deepEqual(await again.state(lease.task, 's'), { b: '2', c: '3' })
-  })
+  }),
 
-  suite.testIf({ instances: 'many' }, 'other engines see committed state', async (bed) => {
+  checkIf({ instances: 'many' }, 'other engines see committed state', async (bed) => {
     const [one, two] = [await bed.instance(), await bed.instance()]
     await one.declare()
     const lease = await one.lease()
@@ -185,5 +185,5 @@ export function registerStateTests(suite: Suite): void {
     assert.deepEqual(await two.engine.readState(lease.task, 's', ['a']), ['1'])
     await one.commit(lease, 1, 2, { state: [changes('s', { a: undefined })] })
     assert.deepEqual(await two.engine.readState(lease.task, 's', ['a']), [undefined])
-  })
-}
+  }),
+]

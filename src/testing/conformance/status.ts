@@ -3,7 +3,7 @@ import type { TaskStatus } from '../../engine/status.ts'
 import { storeNames } from '../../engine/store-names.ts'
 import type { Instance } from './instance.ts'
 import { records } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, check, checkIf } from './suite.ts'
 import { waitUntil } from './test-bed.ts'
 
 async function taskOf(one: Instance, group: string, partition = 0): Promise<TaskStatus | undefined> {
@@ -11,15 +11,15 @@ async function taskOf(one: Instance, group: string, partition = 0): Promise<Task
   return groups.find((task) => task.group === group && task.partition === partition)
 }
 
-export function registerStatusTests(suite: Suite): void {
-  suite.test('a new storage has nothing to show', async (bed) => {
+export const statusTests: readonly Case[] = [
+  check('a new storage has nothing to show', async (bed) => {
     const { engine } = await bed.instance()
     const { topics, groups, members, storage } = await engine.status()
     assert.deepEqual({ topics, groups, members }, { topics: [], groups: [], members: [] })
     for (const figure of Object.values(storage)) assert.ok(['number', 'string'].includes(typeof figure))
-  })
+  }),
 
-  suite.test('topics: bounds, last append time and duplicates of every partition', async (bed) => {
+  check('topics: bounds, last append time and duplicates of every partition', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 2 }, { name: 'invoices' })
     await one.publish(records(3))
@@ -32,9 +32,9 @@ export function registerStatusTests(suite: Suite): void {
     assert.deepEqual([filled!.earliest, filled!.end], [bounds[0]!.earliest, bounds[0]!.end])
     assert.equal(filled!.lastAppendTime, (await one.readAll()).at(-1)!.appendTime)
     assert.deepEqual([empty!.lastAppendTime, empty!.duplicates, orders.partitions.length], [undefined, 0, 2])
-  })
+  }),
 
-  suite.testIf({ dedup: 'topic' }, 'duplicates are counted, also over reopening', async (bed) => {
+  checkIf({ dedup: 'topic' }, 'duplicates are counted, also over reopening', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     await one.publish(records(3))
@@ -44,9 +44,9 @@ export function registerStatusTests(suite: Suite): void {
     await again.publish(records(1))
     const { topics } = await again.engine.status()
     assert.equal(topics[0]!.partitions[0]!.duplicates, 3)
-  })
+  }),
 
-  suite.test('tasks: position, what waits there, epoch and owner', async (bed) => {
+  check('tasks: position, what waits there, epoch and owner', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     await one.publish(records(3))
@@ -65,9 +65,9 @@ export function registerStatusTests(suite: Suite): void {
     await member.leave()
     const left = await taskOf(one, 'billing')
     assert.deepEqual([left?.position, left?.epoch, left?.owner], [end, lease.epoch, undefined])
-  })
+  }),
 
-  suite.test('tasks: open dead letters', async (bed) => {
+  check('tasks: open dead letters', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const lease = await one.lease()
@@ -78,9 +78,9 @@ export function registerStatusTests(suite: Suite): void {
     assert.equal((await taskOf(one, 'billing'))?.deadLetters, 2)
     await one.commit(lease, 1, 1, { state: [{ store, keys: ['0001'], values: [undefined] }] })
     assert.equal((await taskOf(one, 'billing'))?.deadLetters, 1)
-  })
+  }),
 
-  suite.testIf({ ownership: 'lease-table' }, 'members: what they reported and how long ago', async (bed) => {
+  checkIf({ ownership: 'lease-table' }, 'members: what they reported and how long ago', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const member = await one.join('billing', { orders: 1 }, 300)
@@ -95,5 +95,5 @@ export function registerStatusTests(suite: Suite): void {
     assert.ok(status!.silentMs >= 0 && status!.silentMs < 10_000, `${status!.silentMs}`)
     await member.leave()
     assert.deepEqual((await one.engine.status()).members, [])
-  })
-}
+  }),
+]

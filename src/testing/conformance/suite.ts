@@ -20,41 +20,50 @@ export interface Needs {
 
 export type Check = (bed: TestBed) => Promise<void>
 
+/** One test, as data: the suite decides whether, where and under which name it runs. */
+export interface Case {
+  readonly name: string
+  readonly needs: Needs
+  readonly check: Check
+}
+
+export function check(name: string, run: Check): Case {
+  return { name, needs: {}, check: run }
+}
+
+export function checkIf(needs: Needs, name: string, run: Check): Case {
+  return { name, needs, check: run }
+}
+
 /** Registers tests with the runner, each on a storage of its own, and keeps the books of what is left out. */
 export class Suite {
   readonly options: ConformanceOptions
   readonly #skips = new Map<string, number>()
-  #group = ''
 
   constructor(options: ConformanceOptions) {
     this.options = options
   }
 
-  group(name: string, register: (suite: Suite) => void): void {
-    const { describe } = this.options
-    this.#group = describe === undefined ? `${this.options.name} ${name}: ` : ''
-    if (describe === undefined) register(this)
-    else describe(`${this.options.name} ${name}`, () => register(this))
-  }
-
-  test(name: string, check: Check): void {
-    this.testIf({}, name, check)
-  }
-
-  testIf(needs: Needs, name: string, check: Check): void {
-    const reason = this.#missing(needs)
-    if (reason !== undefined) {
-      this.#skips.set(reason, (this.#skips.get(reason) ?? 0) + 1)
-      return
+  group(name: string, ...lists: readonly (readonly Case[])[]): void {
+    const { describe, test } = this.options
+    const title = `${this.options.name} ${name}`
+    const runnable = lists.flat().filter((candidate) => this.#isRunnable(candidate))
+    const register = (prefix: string): void => {
+      for (const { name, check } of runnable) test(`${prefix}${name}`, () => this.#runInTime(check))
     }
-    this.options.test(`${this.#group}${name}`, () => {
-      return orLate(
-        realPlatform,
-        this.#run(check),
-        testMsMax,
-        () => new Error(`no end after ${testMsMax} ms`),
-      )
-    })
+    if (describe === undefined) register(`${title}: `)
+    else describe(title, () => register(''))
+  }
+
+  #isRunnable({ needs }: Case): boolean {
+    const reason = this.#missing(needs)
+    if (reason !== undefined) this.#skips.set(reason, (this.#skips.get(reason) ?? 0) + 1)
+    return reason === undefined
+  }
+
+  #runInTime(check: Check): Promise<void> {
+    const onLate = () => new Error(`no end after ${testMsMax} ms`)
+    return orLate(realPlatform, this.#run(check), testMsMax, onLate)
   }
 
   async #run(check: Check): Promise<void> {

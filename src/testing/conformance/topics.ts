@@ -1,39 +1,38 @@
 import assert from 'node:assert/strict'
 import { record, records, refuses } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, check, checkIf } from './suite.ts'
 
 const hourMs = 3_600_000
 
-export function registerTopicTests(suite: Suite): void {
-  suite.test('the facts are the engine’s own', async (bed) => {
+export const topicTests: readonly Case[] = [
+  check('the facts are the engine’s own', async (bed) => {
     const { engine } = await bed.instance()
     assert.deepEqual(engine.facts, bed.options.facts)
     assert.ok(engine.facts.durability.length > 0)
-  })
+  }),
 
-  suite.test('declareTopics creates what is missing, empty', async (bed) => {
-    const { engine, ...one } = await bed.instance()
+  check('declareTopics creates what is missing, empty', async (bed) => {
+    const { engine } = await bed.instance()
     await engine.declareTopics([
       { name: 'orders', partitions: 3, dedupWindowMs: 0 },
       { name: 'invoices', partitions: 1, dedupWindowMs: 0 },
     ])
-    assert.equal(one.member, 'member-1')
     const bounds = await engine.bounds('orders')
     assert.equal(bounds.length, 3)
     for (const { earliest, end } of bounds) assert.equal(end, earliest)
     assert.equal((await engine.bounds('invoices')).length, 1)
-  })
+  }),
 
-  suite.test('declaring the same again changes nothing', async (bed) => {
+  check('declaring the same again changes nothing', async (bed) => {
     const one = await bed.instance()
     await one.declare({ name: 'orders', partitions: 2 })
     await one.publish(records(3))
     await one.declare({ name: 'orders', partitions: 2 }, { name: 'more' })
     assert.deepEqual(await one.ids(), ['e0', 'e1', 'e2'])
     await one.engine.declareTopics([])
-  })
+  }),
 
-  suite.test(
+  check(
     'another partition count is TOPIC_CONTRADICTION and changes nothing, also after reopening',
     async (bed) => {
       const one = await bed.instance()
@@ -46,26 +45,26 @@ export function registerTopicTests(suite: Suite): void {
       await refuses('TOPIC_CONTRADICTION', () => again.declare({ name: 'orders', partitions: 1 }))
       await again.declare({ name: 'orders', partitions: 2 })
     },
-  )
+  ),
 
-  suite.testIf({ dedup: 'topic' }, 'dedup cannot be switched on or off later', async (bed) => {
+  checkIf({ dedup: 'topic' }, 'dedup cannot be switched on or off later', async (bed) => {
     const one = await bed.instance()
     await one.declare({ name: 'with', dedupWindowMs: hourMs }, { name: 'without', dedupWindowMs: 0 })
     await refuses('TOPIC_CONTRADICTION', () => one.declare({ name: 'with', dedupWindowMs: 0 }))
     await refuses('TOPIC_CONTRADICTION', () => one.declare({ name: 'without', dedupWindowMs: hourMs }))
     await one.declare({ name: 'with', dedupWindowMs: hourMs }, { name: 'without', dedupWindowMs: 0 })
-  })
+  }),
 
-  suite.testIf({ dedup: 'topic' }, 'a changed window length is stored', async (bed) => {
+  checkIf({ dedup: 'topic' }, 'a changed window length is stored', async (bed) => {
     const one = await bed.instance()
     await one.declare({ dedupWindowMs: hourMs })
     await one.declare({ dedupWindowMs: 2 * hourMs })
     const again = await bed.reopen(one)
     const { topics } = await again.engine.status()
     assert.equal(topics[0]?.dedupWindowMs, 2 * hourMs)
-  })
+  }),
 
-  suite.testIf(
+  checkIf(
     { dedup: 'topic', appendClock: 'process' },
     'a changed window length counts at once (N3)',
     async (bed) => {
@@ -80,27 +79,23 @@ export function registerTopicTests(suite: Suite): void {
       await one.declare({ dedupWindowMs: hourMs })
       assert.deepEqual((await one.publish([record('b')])).duplicates, [])
     },
-  )
+  ),
 
-  suite.testIf({ instances: 'many' }, 'topics are there for every engine on the storage', async (bed) => {
+  checkIf({ instances: 'many' }, 'topics are there for every engine on the storage', async (bed) => {
     const [one, two] = [await bed.instance(), await bed.instance()]
     await one.declare({ name: 'orders', partitions: 2 })
     await two.declare({ name: 'orders', partitions: 2 })
     await refuses('TOPIC_CONTRADICTION', () => two.declare({ name: 'orders', partitions: 4 }))
-  })
+  }),
 
-  suite.testIf(
-    { instances: 'many' },
-    'two engines may declare the same topic at the same time',
-    async (bed) => {
-      const [one, two] = [await bed.instance(), await bed.instance()]
-      await Promise.all([one, two, one, two].map((each) => each.declare({ partitions: 2 })))
-      await Promise.all([one.publish(records(2, 'a')), two.publish(records(2, 'b'))])
-      assert.equal((await one.ids()).length, 4)
-    },
-  )
+  checkIf({ instances: 'many' }, 'two engines may declare the same topic at the same time', async (bed) => {
+    const [one, two] = [await bed.instance(), await bed.instance()]
+    await Promise.all([one, two, one, two].map((each) => each.declare({ partitions: 2 })))
+    await Promise.all([one.publish(records(2, 'a')), two.publish(records(2, 'b'))])
+    assert.equal((await one.ids()).length, 4)
+  }),
 
-  suite.test('a topic nobody declared is UNKNOWN_TOPIC', async (bed) => {
+  check('a topic nobody declared is UNKNOWN_TOPIC', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const { engine } = one
@@ -112,5 +107,5 @@ export function registerTopicTests(suite: Suite): void {
     await refuses('UNKNOWN_TOPIC', () => engine.read({ ...read, topic: 'orders', partition: 1 }))
     await refuses('UNKNOWN_TOPIC', () => one.publish([record('a')], { partition: 1 }))
     assert.deepEqual(await one.ids(), [])
-  })
-}
+  }),
+]

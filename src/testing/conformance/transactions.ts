@@ -3,7 +3,7 @@ import type { Lease, Row, UnitTransaction } from '../../engine/engine.ts'
 import { hasCode } from '../../errors.ts'
 import type { Instance } from './instance.ts'
 import { batchOf, record, refuses } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, checkIf } from './suite.ts'
 
 const needs = { sql: 'any' } as const
 const never = new AbortController().signal
@@ -58,15 +58,15 @@ class Accounts {
   }
 }
 
-export function registerTransactionTests(suite: Suite): void {
-  suite.testIf({ sql: 'none' }, 'begin is UNSUPPORTED', async (bed) => {
+export const transactionTests: readonly Case[] = [
+  checkIf({ sql: 'none' }, 'begin is UNSUPPORTED', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const lease = await one.lease()
     await refuses('UNSUPPORTED', () => one.engine.begin(lease, never))
-  })
+  }),
 
-  suite.testIf(needs, 'a transaction sees its own writes, and they commit with the unit', async (bed) => {
+  checkIf(needs, 'a transaction sees its own writes, and they commit with the unit', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const tx = await accounts.begin()
@@ -82,9 +82,9 @@ export function registerTransactionTests(suite: Suite): void {
     assert.deepEqual(await one.ids('emitted'), ['e'])
     assert.deepEqual(await one.state(accounts.lease.task, 's'), { k: 'v' })
     assert.equal((await one.engine.load(accounts.lease)).position, 1)
-  })
+  }),
 
-  suite.testIf(needs, 'rollback leaves nothing, and the next transaction can begin', async (bed) => {
+  checkIf(needs, 'rollback leaves nothing, and the next transaction can begin', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const tx = await accounts.begin()
@@ -93,9 +93,9 @@ export function registerTransactionTests(suite: Suite): void {
     await tx.rollback()
     assert.deepEqual(await accounts.committed(), [])
     assert.equal((await one.engine.load(accounts.lease)).position, 0)
-  })
+  }),
 
-  suite.testIf(needs, 'restore goes back to the mark and no further', async (bed) => {
+  checkIf(needs, 'restore goes back to the mark and no further', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const tx = await accounts.begin()
@@ -112,9 +112,9 @@ export function registerTransactionTests(suite: Suite): void {
     await tx.commit(one.unit(accounts.lease, 0, 1))
     const ids = (await accounts.committed()).map((row) => row.id)
     assert.deepEqual(ids, ['a', 'c', 'd'])
-  })
+  }),
 
-  suite.testIf(needs, 'the same mark can be restored more than once', async (bed) => {
+  checkIf(needs, 'the same mark can be restored more than once', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const tx = await accounts.begin()
@@ -126,9 +126,9 @@ export function registerTransactionTests(suite: Suite): void {
     await accounts.insert(tx, 'c', 1)
     await tx.commit(one.unit(accounts.lease, 0, 1))
     assert.deepEqual(await accounts.committed(), [{ id: 'c', balance: 1 }])
-  })
+  }),
 
-  suite.testIf(
+  checkIf(
     needs,
     'a failing statement is QUERY_FAILED, and after restore the transaction goes on',
     async (bed) => {
@@ -148,13 +148,11 @@ export function registerTransactionTests(suite: Suite): void {
       await tx.commit(one.unit(accounts.lease, 0, 1))
       assert.equal((await accounts.committed()).length, 2)
     },
-  )
+  ),
+]
 
-  registerRefusedTransactionTests(suite)
-}
-
-function registerRefusedTransactionTests(suite: Suite): void {
-  suite.testIf(needs, 'a fenced commit leaves no user rows (Z1, X2)', async (bed) => {
+export const refusedTransactionTests: readonly Case[] = [
+  checkIf(needs, 'a fenced commit leaves no user rows (Z1, X2)', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const tx = await accounts.begin()
@@ -163,9 +161,9 @@ function registerRefusedTransactionTests(suite: Suite): void {
     await refuses('FENCED', () => tx.commit(one.unit(stale, 0, 1)))
     assert.deepEqual(await accounts.committed(), [])
     await refuses('TX_CLOSED', () => tx.query('select 1', []))
-  })
+  }),
 
-  suite.testIf(needs, 'neither does a unit from another position, nor one with a conflict', async (bed) => {
+  checkIf(needs, 'neither does a unit from another position, nor one with a conflict', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const first = await accounts.begin()
@@ -180,9 +178,9 @@ function registerRefusedTransactionTests(suite: Suite): void {
     await refuses('ID_CONFLICT', () => second.commit(one.unit(accounts.lease, 0, 1, { appends })))
     assert.deepEqual(await accounts.committed(), [])
     assert.equal((await one.engine.load(accounts.lease)).position, 0)
-  })
+  }),
 
-  suite.testIf(needs, 'after its end, a transaction is TX_CLOSED', async (bed) => {
+  checkIf(needs, 'after its end, a transaction is TX_CLOSED', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const tx = await accounts.begin()
@@ -193,9 +191,9 @@ function registerRefusedTransactionTests(suite: Suite): void {
     await refuses('TX_CLOSED', () => tx.commit(one.unit(accounts.lease, 1, 2)))
     await tx.rollback()
     assert.equal((await one.engine.load(accounts.lease)).position, 1)
-  })
+  }),
 
-  suite.testIf(needs, 'begin honours its signal, before and while it waits', async (bed) => {
+  checkIf(needs, 'begin honours its signal, before and while it waits', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const reason = new Error('enough')
@@ -213,9 +211,9 @@ function registerRefusedTransactionTests(suite: Suite): void {
     await waiting
     await holder.rollback()
     assert.deepEqual(await accounts.committed(), [])
-  })
+  }),
 
-  suite.testIf(
+  checkIf(
     needs,
     'publishes and plain units arrive while a transaction is open, at the latest when it ends',
     async (bed) => {
@@ -230,9 +228,9 @@ function registerRefusedTransactionTests(suite: Suite): void {
       assert.deepEqual(await one.ids(), ['p'])
       assert.equal((await accounts.committed()).length, 2)
     },
-  )
+  ),
 
-  suite.testIf(needs, 'transactions that nobody ended end with the engine', async (bed) => {
+  checkIf(needs, 'transactions that nobody ended end with the engine', async (bed) => {
     const one = await bed.instance()
     const accounts = await Accounts.create(one)
     const tx = await accounts.begin()
@@ -240,5 +238,5 @@ function registerRefusedTransactionTests(suite: Suite): void {
     const again = await bed.reopen(one)
     await refuses('TX_CLOSED', () => tx.query('select 1', []))
     assert.equal((await again.engine.load(accounts.lease)).position, 0)
-  })
-}
+  }),
+]

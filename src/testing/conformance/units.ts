@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Lease } from '../../engine/engine.ts'
 import type { Instance } from './instance.ts'
 import { batchOf, contentOf, record, records, refuses } from './records.ts'
-import type { Suite } from './suite.ts'
+import { type Case, check, checkIf } from './suite.ts'
 
 /** A unit with a bit of everything, to see all of it or nothing. */
 function everything(tag: string) {
@@ -33,8 +33,8 @@ async function snapshot(one: Instance, lease: Lease): Promise<unknown> {
   }
 }
 
-export function registerUnitTests(suite: Suite): void {
-  suite.test('a group that never committed has no position, then it has the committed one', async (bed) => {
+export const unitTests: readonly Case[] = [
+  check('a group that never committed has no position, then it has the committed one', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     const lease = await one.lease('billing', 'orders', 2)
@@ -44,9 +44,9 @@ export function registerUnitTests(suite: Suite): void {
     await one.commit(lease, 5, 9)
     await one.commit(lease, 9, 9, { state: [{ store: 's', keys: ['k'], values: ['v'] }] })
     assert.equal((await one.engine.load(lease)).position, 9)
-  })
+  }),
 
-  suite.test('all of a unit exists afterwards, also after reopening', async (bed) => {
+  check('all of a unit exists afterwards, also after reopening', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     const lease = await one.lease('billing', 'orders', 2)
@@ -61,9 +61,9 @@ export function registerUnitTests(suite: Suite): void {
     const again = await bed.reopen(one)
     await declareAll(again)
     assert.deepEqual(await snapshot(again, await again.lease('billing', 'orders', 2)), expected)
-  })
+  }),
 
-  suite.test('an older epoch is FENCED, and nothing of its unit exists (Z1)', async (bed) => {
+  check('an older epoch is FENCED, and nothing of its unit exists (Z1)', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     const member = await one.join('billing', { orders: 2 })
@@ -80,9 +80,9 @@ export function registerUnitTests(suite: Suite): void {
     const invented = { ...lease, epoch: lease.epoch + 1 }
     await refuses('FENCED', () => one.commit(invented, 4, 5, everything('invented')))
     assert.equal((await one.engine.load(lease)).position, 4)
-  })
+  }),
 
-  suite.test('another position is POSITION_MISMATCH, and nothing of its unit exists', async (bed) => {
+  check('another position is POSITION_MISMATCH, and nothing of its unit exists', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     const lease = await one.lease('billing', 'orders', 2)
@@ -94,9 +94,9 @@ export function registerUnitTests(suite: Suite): void {
       await refuses('POSITION_MISMATCH', () => one.commit(lease, from, 5, everything('wrong')))
     }
     assert.deepEqual(await snapshot(one, lease), before)
-  })
+  }),
 
-  suite.test('of two units from one position, one wins', async (bed) => {
+  check('of two units from one position, one wins', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     const lease = await one.lease('billing', 'orders', 2)
@@ -108,18 +108,18 @@ export function registerUnitTests(suite: Suite): void {
     const winner = outcomes[0]!.status === 'fulfilled' ? 'first' : 'second'
     assert.equal((await one.state(lease.task, 'totals')).last, winner)
     assert.deepEqual(await one.ids('invoices'), [`${winner}-c0`])
-  })
+  }),
 
-  suite.test('a unit with a logId of another log keeps it: source and sink may differ (D6)', async (bed) => {
+  check('a unit with a logId of another log keeps it: source and sink may differ (D6)', async (bed) => {
     const one = await bed.instance()
     const member = await one.join('relay', { 'not-declared-here': 2 })
     await member.holds(2)
     const lease = member.lease('not-declared-here', 1)
     await one.commit(lease, undefined, 8, { logId: 'another-log' })
     assert.deepEqual(await one.engine.load(lease), { position: 8, logId: 'another-log' })
-  })
+  }),
 
-  suite.test('units of different tasks commit at the same time', async (bed) => {
+  check('units of different tasks commit at the same time', async (bed) => {
     const one = await bed.instance()
     await one.declare({ partitions: 8 }, { name: 'emitted' })
     const member = await one.join('billing', { orders: 8 })
@@ -147,22 +147,20 @@ export function registerUnitTests(suite: Suite): void {
       assert.equal(Object.keys(await one.state(lease.task, 'steps')).length, 5)
     }
     assert.equal(ids.length, 32)
-  })
+  }),
+]
 
-  registerEmitTests(suite)
-}
-
-function registerEmitTests(suite: Suite): void {
-  suite.test('emitted events carry everything that published ones do', async (bed) => {
+export const emitTests: readonly Case[] = [
+  check('emitted events carry everything that published ones do', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     const event = record('e', { a: 1 }, { key: 'k', attributes: { subject: 's', producersequence: 4 } })
     const lease = await one.lease('billing', 'orders', 2)
     await one.commit(lease, undefined, 1, { appends: [batchOf([event], { topic: 'emitted', fresh: true })] })
     assert.deepEqual((await one.readAll('emitted')).map(contentOf), [contentOf(event)])
-  })
+  }),
 
-  suite.testIf({ dedup: 'topic' }, 'emitted duplicates are left out and counted (N1)', async (bed) => {
+  checkIf({ dedup: 'topic' }, 'emitted duplicates are left out and counted (N1)', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     await one.publish(records(2), { topic: 'emitted' })
@@ -174,9 +172,9 @@ function registerEmitTests(suite: Suite): void {
     const { topics } = await one.engine.status()
     assert.equal(topics.find(({ topic }) => topic === 'emitted')!.partitions[0]!.duplicates, 3)
     assert.deepEqual((await one.publish(records(3), { topic: 'emitted' })).duplicates, [0, 1, 2])
-  })
+  }),
 
-  suite.testIf({ dedup: 'topic' }, 'an emitted conflict refuses the whole unit (N2)', async (bed) => {
+  checkIf({ dedup: 'topic' }, 'an emitted conflict refuses the whole unit (N2)', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     await one.publish([record('known')], { topic: 'emitted', partition: 1 })
@@ -190,25 +188,21 @@ function registerEmitTests(suite: Suite): void {
     assert.deepEqual(await snapshot(one, lease), before)
     await one.commit(lease, undefined, 1, { state, appends })
     assert.equal((await one.publish(records(2), { topic: 'emitted', partition: 1 })).duplicates.length, 0)
-  })
+  }),
 
-  suite.testIf(
-    { dedup: 'topic' },
-    'a refused unit holds up neither publishers nor later units',
-    async (bed) => {
-      const one = await bed.instance()
-      await declareAll(one)
-      await one.publish([record('known')], { topic: 'emitted' })
-      const lease = await one.lease('billing', 'orders', 2)
-      const conflict = { appends: [batchOf([record('known', 'other')], { topic: 'emitted' })] }
-      await refuses('ID_CONFLICT', () => one.commit(lease, undefined, 1, conflict))
-      await one.publish([record('next')], { topic: 'emitted' })
-      await one.commit(lease, undefined, 1, everything('u'))
-      assert.deepEqual(await one.ids('emitted'), ['known', 'next', 'u-a0', 'u-a1'])
-    },
-  )
+  checkIf({ dedup: 'topic' }, 'a refused unit holds up neither publishers nor later units', async (bed) => {
+    const one = await bed.instance()
+    await declareAll(one)
+    await one.publish([record('known')], { topic: 'emitted' })
+    const lease = await one.lease('billing', 'orders', 2)
+    const conflict = { appends: [batchOf([record('known', 'other')], { topic: 'emitted' })] }
+    await refuses('ID_CONFLICT', () => one.commit(lease, undefined, 1, conflict))
+    await one.publish([record('next')], { topic: 'emitted' })
+    await one.commit(lease, undefined, 1, everything('u'))
+    assert.deepEqual(await one.ids('emitted'), ['known', 'next', 'u-a0', 'u-a1'])
+  }),
 
-  suite.test('publishes and units that are under way at once both arrive whole', async (bed) => {
+  check('publishes and units that are under way at once both arrive whole', async (bed) => {
     const one = await bed.instance()
     await declareAll(one)
     const lease = await one.lease('billing', 'orders', 2)
@@ -227,5 +221,5 @@ function registerEmitTests(suite: Suite): void {
     assert.deepEqual(published, Array.from({ length: 20 }, (_, step) => [`p${step}-0`, `p${step}-1`]).flat())
     assert.equal(ids.length, 80)
     assert.equal((await one.engine.load(lease)).position, 20)
-  })
-}
+  }),
+]
