@@ -1,0 +1,58 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { limits } from '../../limits.ts'
+import type { Platform, Timer } from '../../platform/platform.ts'
+
+/**
+ * Tells listeners that events may have come: at once for this process, by asking the file for others. SQLite's
+ * `data_version` changes with every commit of another connection; asking costs microseconds.
+ */
+export class AppendWatch {
+  readonly #platform: Platform
+  readonly #version: StatementSync
+  readonly #listeners = new Set<() => void>()
+  #seen = -1
+  #pollMs: number = limits.pollMsMin
+  #timer: Timer | undefined
+
+  constructor(database: DatabaseSync, platform: Platform) {
+    this.#platform = platform
+    this.#version = database.prepare('pragma data_version')
+  }
+
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    if (this.#timer === undefined) this.#plan()
+    return () => {
+      this.#listeners.delete(listener)
+      if (this.#listeners.size === 0) this.close()
+    }
+  }
+
+  notify(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
+  close(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  #plan(): void {
+    this.#timer = this.#platform.timers.after(this.#pollMs, () => {
+      this.#timer = undefined
+      this.#look()
+      if (this.#listeners.size > 0) this.#plan()
+    })
+  }
+
+  #look(): void {
+    const version = Number(this.#version.get()?.data_version)
+    if (version === this.#seen) {
+      this.#pollMs = Math.min(limits.pollMsMax, this.#pollMs * 1.5)
+      return
+    }
+    this.#seen = version
+    this.#pollMs = limits.pollMsMin
+    this.notify()
+  }
+}

@@ -1,0 +1,15 @@
+import type { EngineFacts } from '../../engine/facts.ts'
+
+/** What the SQLite engine is, as data. */
+export const sqliteFacts = {
+  name: 'sqlite',
+  durability: ['fsync', 'os', 'memory'],
+  sharedByProcesses: true,
+  sharedByMachines: false,
+  atomicVisibility: true,
+  dedup: 'topic',
+  sql: 'sqlite',
+  ownership: 'lease-table',
+  denseOffsets: true,
+  appendClock: 'process',
+} as const satisfies EngineFacts

@@ -1,0 +1,172 @@
+import type { DatabaseSync } from 'node:sqlite'
+import type {
+  AppendGroup,
+  AppendOptions,
+  AppendResult,
+  Engine,
+  EngineContext,
+  JoinRequest,
+  Lease,
+  Membership,
+  OwnershipListener,
+  PartitionBounds,
+  ReadRequest,
+  ReadResult,
+  ScanRequest,
+  StateEntry,
+  TaskId,
+  TaskPosition,
+  TopicSpec,
+  Unit,
+  UnitTransaction,
+} from '../../engine/engine.ts'
+import { LeaseBalancer } from '../../engine/lease-balancer.ts'
+import type { EngineStatus } from '../../engine/status.ts'
+import { assert, SemelError } from '../../errors.ts'
+import { AppendWatch } from './append-watch.ts'
+import { openForReading } from './database-file.ts'
+import { toUnitRequest, toWireBatch } from './encode-unit.ts'
+import { sqliteFacts } from './facts.ts'
+import { LogReader } from './log-reader.ts'
+import { fromWire } from './sqlite-errors.ts'
+import { SqliteLeases } from './sqlite-leases.ts'
+import { sqliteStatus } from './sqlite-status.ts'
+import { SqliteTransaction } from './sqlite-transaction.ts'
+import { StateReader } from './state-reader.ts'
+import { WriterClient } from './writer-client.ts'
+
+export interface SqliteSettings {
+  readonly file: string
+  readonly lockWaitMs: number
+}
+
+interface OpenFile {
+  readonly context: EngineContext
+  readonly writer: WriterClient
+  readonly database: DatabaseSync
+  readonly reader: LogReader
+  readonly state: StateReader
+  readonly watch: AppendWatch
+}
+
+/**
+ * The embedded engine: one SQLite file. All writing happens in a worker thread, so an fsync never blocks the event
+ * loop; reading goes over a connection of this thread.
+ */
+export class SqliteEngine implements Engine {
+  readonly facts = sqliteFacts
+  readonly #settings: SqliteSettings
+  #open: OpenFile | undefined
+
+  constructor(settings: SqliteSettings) {
+    this.#settings = settings
+  }
+
+  async open(context: EngineContext): Promise<void> {
+    const { file, lockWaitMs } = this.#settings
+    const writer = await WriterClient.start({ file, lockWaitMs })
+    const database = openForReading(file)
+    const watch = new AppendWatch(database, context.platform)
+    const reader = new LogReader(database, file)
+    this.#open = { context, writer, database, reader, state: new StateReader(database), watch }
+  }
+
+  async close(): Promise<void> {
+    const { writer, database, watch } = this.#file
+    watch.close()
+    await writer.close()
+    database.close()
+  }
+
+  get logId(): string {
+    return this.#file.writer.logId
+  }
+
+  async declareTopics(topics: readonly TopicSpec[]): Promise<void> {
+    await this.#file.writer.request({ op: 'declare', topics })
+  }
+
+  async append(group: AppendGroup, options: AppendOptions): Promise<AppendResult> {
+    const { calls, failuresSeen } = group
+    const batches = group.batches.map(toWireBatch)
+    const { durability } = options
+    const reply = await this.#file.writer.request({ op: 'append', calls, failuresSeen, durability, batches })
+    assert(typeof reply === 'object' && 'failures' in reply, 'an append is answered with offsets')
+    this.#file.watch.notify()
+    return {
+      batches: reply.batches.map(({ firstOffset, offsets, duplicates }) => ({
+        firstOffset,
+        offsets,
+        duplicates: duplicates === undefined ? undefined : new Set(duplicates),
+      })),
+      failures: new Map(reply.failures.map(([call, error]) => [call, fromWire(error)])),
+    }
+  }
+
+  async read(request: ReadRequest): Promise<ReadResult> {
+    return this.#file.reader.read(request)
+  }
+
+  async bounds(topic: string): Promise<readonly PartitionBounds[]> {
+    const { database, reader } = this.#file
+    const row = database.prepare('select partitions from semel_topic where name = ?').get(topic)
+    if (row === undefined)
+      throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${topic}`, { field: 'topic' })
+    return Array.from({ length: Number(row.partitions) }, (_, partition) => reader.bounds(topic, partition))
+  }
+
+  async offsetAt(topic: string, partition: number, time: number): Promise<number> {
+    return this.#file.reader.offsetAt(topic, partition, time)
+  }
+
+  onAppend(listener: () => void): () => void {
+    return this.#file.watch.listen(listener)
+  }
+
+  async join(request: JoinRequest, listener: OwnershipListener): Promise<Membership> {
+    const { context, writer } = this.#file
+    const { platform, member } = context
+    return await LeaseBalancer.join({ table: new SqliteLeases(writer), platform, member, request, listener })
+  }
+
+  async load(lease: Lease): Promise<TaskPosition> {
+    return this.#file.state.position(lease.task)
+  }
+
+  async readState(
+    task: TaskId,
+    store: string,
+    keys: readonly string[],
+  ): Promise<readonly (string | undefined)[]> {
+    return this.#file.state.read(task, store, keys)
+  }
+
+  async scanState(request: ScanRequest): Promise<readonly StateEntry[]> {
+    return this.#file.state.scan(request)
+  }
+
+  async commit(unit: Unit): Promise<void> {
+    await this.#file.writer.request(toUnitRequest(unit))
+    if (unit.appends.length > 0) this.#file.watch.notify()
+  }
+
+  async begin(_lease: Lease, signal: AbortSignal): Promise<UnitTransaction> {
+    const { writer, watch } = this.#file
+    const session = writer.newSession()
+    await writer.sessionRequest({ op: 'begin' }, session)
+    const transaction = new SqliteTransaction(writer, session, () => watch.notify())
+    if (!signal.aborted) return transaction
+    await transaction.rollback()
+    throw new SemelError('ABORTED', 'the transaction was given up before it began', { cause: signal.reason })
+  }
+
+  async status(): Promise<EngineStatus> {
+    const { database, reader, context } = this.#file
+    return sqliteStatus(database, reader, this.#settings.file, context.platform.clock.now())
+  }
+
+  get #file(): OpenFile {
+    assert(this.#open !== undefined, 'the guard lets nothing in before open')
+    return this.#open
+  }
+}

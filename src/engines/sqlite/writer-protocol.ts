@@ -1,0 +1,108 @@
+import type { MemberReport, Row, TaskId, TopicSpec } from '../../engine/engine.ts'
+import type { Durability } from '../../engine/facts.ts'
+import type { GroupView } from '../../engine/lease-table.ts'
+import type { WireError } from './sqlite-errors.ts'
+
+/** What the main thread asks of the writer thread. One request, one reply, in any order. */
+export type WriteRequest =
+  | AppendRequest
+  | UnitRequest
+  | { readonly op: 'declare'; readonly topics: readonly TopicSpec[] }
+  | {
+      readonly op: 'heartbeat'
+      readonly group: string
+      readonly member: string
+      readonly leaseMs: number
+      readonly report: MemberReport
+    }
+  | {
+      readonly op: 'acquire'
+      readonly task: TaskId
+      readonly member: string
+      readonly leaseMs: number
+      readonly observedEpoch: number
+    }
+  | { readonly op: 'release'; readonly task: TaskId; readonly epoch: number }
+  | { readonly op: 'leave'; readonly group: string; readonly member: string }
+
+export interface AppendRequest {
+  readonly op: 'append'
+  readonly calls: number
+  readonly failuresSeen: number
+  readonly durability: Durability
+  readonly batches: readonly WireBatch[]
+}
+
+/** An encoded batch on its way to its row. */
+export interface WireBatch {
+  readonly topic: string
+  readonly partition: number
+  readonly count: number
+  readonly head: string
+  readonly body: string
+  readonly callOf: readonly number[] | undefined
+  readonly fresh: boolean
+}
+
+export interface UnitRequest {
+  readonly op: 'unit'
+  readonly task: TaskId
+  readonly epoch: number
+  readonly from: number | undefined
+  readonly to: number
+  readonly logId: string
+  readonly batches: readonly WireBatch[]
+  /** State changes: store, then keys and values by column; `null` deletes. */
+  readonly state: readonly {
+    readonly store: string
+    readonly keys: string[]
+    readonly values: (string | null)[]
+  }[]
+}
+
+/** Requests of the one open user transaction. While it is open, all other requests wait. */
+export type SessionRequest =
+  | { readonly op: 'begin' }
+  | { readonly op: 'query'; readonly text: string; readonly params: readonly unknown[] }
+  | { readonly op: 'mark' }
+  | { readonly op: 'restore' }
+  | { readonly op: 'finish'; readonly unit: UnitRequest }
+  | { readonly op: 'rollback' }
+
+export interface WireAppended {
+  readonly firstOffset: number
+  readonly offsets: readonly number[] | undefined
+  readonly duplicates: readonly number[] | undefined
+}
+
+export interface AppendReply {
+  readonly batches: readonly WireAppended[]
+  readonly failures: readonly (readonly [call: number, error: WireError])[]
+}
+
+export type WriteReply = AppendReply | GroupView | readonly Row[] | number | undefined
+
+/** Messages to the writer. `session` is set for requests of an open user transaction. */
+export interface ToWriter {
+  readonly id: number
+  readonly session: number | undefined
+  readonly request: WriteRequest | SessionRequest | { readonly op: 'close' }
+}
+
+export interface FromWriter {
+  readonly id: number
+  readonly reply?: WriteReply
+  readonly error?: WireError
+}
+
+export interface WriterOptions {
+  readonly file: string
+  readonly lockWaitMs: number
+}
+
+/** First message from the writer: the file is open, or why not. */
+export interface WriterReady {
+  readonly ready: true
+  readonly logId?: string
+  readonly error?: WireError
+}

@@ -1,0 +1,24 @@
+import { chmodSync, statSync } from 'node:fs'
+
+/** What is at a path now. */
+export type FileKind = 'file' | 'folder' | 'missing' | 'unreachable'
+
+export function fileKind(path: string): FileKind {
+  try {
+    const stats = statSync(path)
+    return stats.isDirectory() ? 'folder' : 'file'
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    return code === 'ENOENT' ? 'missing' : 'unreachable'
+  }
+}
+
+/** Size in bytes; 0 if there is no such file. */
+export function fileBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+/** Lets only the owner read and write a file that was just created. */
+export function makePrivate(path: string): void {
+  chmodSync(path, 0o600)
+}
