@@ -192,7 +192,7 @@ export class LogWriter {
   #headOf(batch: WireBatch): PartitionEntry {
     const head = this.#tables.topic(batch.topic).partitions[batch.partition]
     if (head !== undefined) return head
-    throw new SemelError('INVALID_OPTION', `topic ${batch.topic} has no partition ${batch.partition}`, {
+    throw new SemelError('UNKNOWN_TOPIC', `topic ${batch.topic} has no partition ${batch.partition}`, {
       field: 'partition',
     })
   }

@@ -23,6 +23,7 @@ import type {
 import { LeaseBalancer } from '../../engine/lease-balancer.ts'
 import type { EngineStatus } from '../../engine/status.ts'
 import { assert, SemelError } from '../../errors.ts'
+import { orAborted } from '../../platform/wait.ts'
 import { AppendWatch } from './append-watch.ts'
 import { openForReading } from './database-file.ts'
 import { toUnitRequest, toWireBatch } from './encode-unit.ts'
@@ -64,7 +65,7 @@ export class SqliteEngine implements Engine {
 
   async open(context: EngineContext): Promise<void> {
     const { file, lockWaitMs } = this.#settings
-    const writer = await WriterClient.start({ file, lockWaitMs })
+    const writer = await WriterClient.start({ file, lockWaitMs }, context.platform.clock)
     const database = openForReading(file)
     const watch = new AppendWatch(database, context.platform)
     const reader = new LogReader(database, file)
@@ -103,8 +104,12 @@ export class SqliteEngine implements Engine {
     }
   }
 
+  /** Reading is synchronous; the turn afterwards lets the rest of the process run when somebody reads in a loop. */
   async read(request: ReadRequest): Promise<ReadResult> {
-    return this.#file.reader.read(request)
+    const { reader, context } = this.#file
+    const result = reader.read(request)
+    await new Promise<void>((resolve) => context.platform.timers.soon(resolve))
+    return result
   }
 
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {
@@ -152,12 +157,18 @@ export class SqliteEngine implements Engine {
 
   async begin(_lease: Lease, signal: AbortSignal): Promise<UnitTransaction> {
     const { writer, watch } = this.#file
+    signal.throwIfAborted()
     const session = writer.newSession()
-    await writer.sessionRequest({ op: 'begin' }, session)
     const transaction = new SqliteTransaction(writer, session, () => watch.notify())
-    if (!signal.aborted) return transaction
-    await transaction.rollback()
-    throw new SemelError('ABORTED', 'the transaction was given up before it began', { cause: signal.reason })
+    const beginning = writer.sessionRequest({ op: 'begin' }, session)
+    try {
+      await orAborted(beginning, signal)
+      return transaction
+    } catch (error) {
+      // Whoever gave up while waiting must not keep the turn that comes later.
+      if (signal.aborted) void beginning.then(() => transaction.rollback()).catch(() => undefined)
+      throw error
+    }
   }
 
   async status(): Promise<EngineStatus> {

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { SemelError } from '../../errors.ts'
+import type { Clock } from '../../platform/platform.ts'
 import { fromWire } from './sqlite-errors.ts'
 import type {
   FromWriter,
@@ -25,13 +26,15 @@ interface Pending {
 export class WriterClient {
   readonly #worker: Worker
   readonly #file: string
+  readonly #clock: Clock
   readonly #pending = new Map<number, Pending>()
   #nextId = 1
   #ended: SemelError | undefined
   readonly logId: string
 
-  private constructor(worker: Worker, file: string, logId: string) {
+  private constructor(worker: Worker, file: string, logId: string, clock: Clock) {
     this.#worker = worker
+    this.#clock = clock
     this.#file = file
     this.logId = logId
     worker.on('message', (message: FromWriter) => this.#settle(message))
@@ -40,7 +43,7 @@ export class WriterClient {
   }
 
   /** Starts the thread and waits until the file is open. */
-  static async start(options: WriterOptions): Promise<WriterClient> {
+  static async start(options: WriterOptions, clock: Clock): Promise<WriterClient> {
     const worker = new Worker(workerFile, { workerData: options, name: 'semel-sqlite-writer' })
     const ready = await new Promise<WriterReady>((resolve, reject) => {
       worker.once('message', resolve)
@@ -50,7 +53,7 @@ export class WriterClient {
     worker.removeAllListeners('error')
     // Only requests under way keep the process alive.
     worker.unref()
-    return new WriterClient(worker, options.file, ready.logId!)
+    return new WriterClient(worker, options.file, ready.logId!, clock)
   }
 
   request(request: WriteRequest): Promise<WriteReply> {
@@ -78,7 +81,7 @@ export class WriterClient {
     const ended = this.#ended
     if (ended !== undefined) return Promise.reject(ended)
     const id = this.#nextId++
-    const message: ToWriter = { id, session, request }
+    const message: ToWriter = { id, now: this.#clock.now(), session, request }
     return new Promise((resolve, reject) => {
       if (this.#pending.size === 0) this.#worker.ref()
       this.#pending.set(id, { resolve, reject })

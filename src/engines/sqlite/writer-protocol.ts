@@ -85,6 +85,8 @@ export type WriteReply = AppendReply | GroupView | readonly Row[] | number | und
 /** Messages to the writer. `session` is set for requests of an open user transaction. */
 export interface ToWriter {
   readonly id: number
+  /** Wall clock of the platform when the request was made: the append clock, so that a simulated one counts too. */
+  readonly now: number
   readonly session: number | undefined
   readonly request: WriteRequest | SessionRequest | { readonly op: 'close' }
 }

@@ -30,6 +30,7 @@ class WriterThread {
   readonly #writer: Writer
   #waiting: ToWriter[] = []
   #session: { readonly id: number; readonly user: UserSession } | undefined
+  #now = 0
   readonly logId: string
 
   constructor(port: MessagePort, options: WriterOptions) {
@@ -43,7 +44,7 @@ class WriterThread {
       Atomics.wait(pauseCell, 0, 0, ms)
     }
     const { clock } = realPlatform
-    const writerClock = { now: () => clock.now(), monotonic: () => clock.monotonic(), pause }
+    const writerClock = { now: () => this.#now, monotonic: () => clock.monotonic(), pause }
     this.#writer = new Writer(database, options.file, writerClock, options.lockWaitMs)
   }
 
@@ -115,6 +116,7 @@ class WriterThread {
 
   #runSession(message: ToWriter, user: UserSession): void {
     const request = message.request as SessionRequest
+    this.#now = message.now
     try {
       this.#answer({ id: message.id, reply: user.run(request) })
       if (request.op === 'finish' || request.op === 'rollback') this.#session = undefined
@@ -135,6 +137,7 @@ class WriterThread {
       group.push(next)
       chars += sizeOf(next)
     }
+    this.#now = group.reduce((latest, { now }) => Math.max(latest, now), 0)
     const requests = group.map(({ request }) => request as WriteRequest)
     const answers = this.#writer.run(requests)
     assert(answers.length === group.length, 'every request is answered')
