@@ -1,6 +1,8 @@
 import { describe, test } from 'node:test'
 import { MemoryLog, memory, memoryFacts } from '../../src/engines/memory/index.ts'
-import { engineConformance } from '../../src/testing/conformance/index.ts'
+import { MemoryLeases } from '../../src/engines/memory/memory-leases.ts'
+import { engineConformance, leaseTableConformance } from '../../src/testing/conformance/index.ts'
+import { ManualPlatform } from '../engine/manual-platform.ts'
 
 engineConformance({
   test,
@@ -16,5 +18,16 @@ engineConformance({
       engine: () => memory({ log }),
       deleteBefore: async (topic, partition, offset) => log.deleteBefore(topic, partition, offset),
     }
+  },
+})
+
+leaseTableConformance({
+  test,
+  name: 'memory',
+  open: () => {
+    const platform = new ManualPlatform()
+    const table = new MemoryLeases()
+    table.useClock(platform.clock)
+    return { table, advance: (ms) => platform.advance(ms) }
   },
 })

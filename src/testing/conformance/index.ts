@@ -14,6 +14,8 @@ import { topicTests } from './topics.ts'
 import { refusedTransactionTests, transactionTests } from './transactions.ts'
 import { emitTests, unitTests } from './units.ts'
 
+export type { LeaseTableConformanceOptions, LeaseTableUnderTest } from './lease-table.ts'
+export { leaseTableConformance } from './lease-table.ts'
 export type { ConformanceOptions, ConformanceStorage, RunnerDescribe, RunnerTest } from './options.ts'
 
 /**

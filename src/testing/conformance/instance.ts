@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type {
   AppendBatch,
   AppendGroup,
@@ -105,6 +106,7 @@ export class Instance {
       const { events: some, next, end } = await this.engine.read(read)
       events.push(...some)
       if (next === end) return events
+      assert.ok(next > offset, `a read at ${offset} of ${end} goes on`)
       offset = next
     }
   }

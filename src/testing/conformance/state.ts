@@ -18,11 +18,16 @@ async function scanPages(
   store: string,
   limit: number,
 ): Promise<readonly string[]> {
-  const keys: string[] = []
+  const keys = new Set<string>()
+  let after: string | undefined
   for (;;) {
-    const page = await one.engine.scanState({ task, store, after: keys.at(-1), limit })
-    keys.push(...page.map(({ key }) => key))
-    if (page.length < limit) return keys
+    const page = await one.engine.scanState({ task, store, after, limit })
+    for (const { key } of page) {
+      assert.ok(!keys.has(key), `${JSON.stringify(key)} comes once`)
+      keys.add(key)
+    }
+    if (page.length < limit) return [...keys]
+    after = page.at(-1)!.key
   }
 }
 
@@ -95,7 +100,12 @@ export const stateTests: readonly Case[] = [
       { key: 'key-0043', value: 'value of key-0043' },
     ])
     assert.deepEqual(await one.engine.scanState({ ...request, after: 'key-0099' }), [])
-    await one.commit(lease, 4, 4, { state: [changes('s', { 'key-0042': undefined, 'key-00415': 'new' })] })
+    await one.commit(lease, 4, 4, { state: [changes('s', { 'key-0042': undefined })] })
+    assert.deepEqual(
+      await scanPages(one, lease.task, 's', 7),
+      keys.filter((key) => key !== 'key-0042'),
+    )
+    await one.commit(lease, 4, 4, { state: [changes('s', { 'key-00415': 'new' })] })
     const after = (await one.engine.scanState({ ...request, after: 'key-0041' })).map(({ key }) => key)
     assert.deepEqual(after, ['key-00415', 'key-0043'])
   }),

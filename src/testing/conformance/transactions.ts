@@ -236,7 +236,7 @@ export const refusedTransactionTests: readonly Case[] = [
     const tx = await accounts.begin()
     await accounts.insert(tx, 'a', 1)
     const again = await bed.reopen(one)
-    await refuses('TX_CLOSED', () => tx.query('select 1', []))
+    await refuses('BUS_CLOSED', () => tx.query('select 1', []))
     assert.equal((await again.engine.load(accounts.lease)).position, 0)
   }),
 ]
