@@ -4,6 +4,7 @@ import type { Lease, MemberReport, Membership, TaskId } from '../../src/engine/e
 import { LeaseBalancer } from '../../src/engine/lease-balancer.ts'
 import type { GroupView, LeaseTable } from '../../src/engine/lease-table.ts'
 import { MemoryLeases } from '../../src/engines/memory/memory-leases.ts'
+import type { Timers } from '../../src/platform/platform.ts'
 import { ManualPlatform } from './manual-platform.ts'
 
 const leaseMs = 1_000
@@ -12,13 +13,17 @@ const noReport: MemberReport = { inFlight: 0, retries: 0, handled: 0, commitMs: 
 /** The memory engine's table with a network in front: calls can be made to fail or to hang. */
 class RemoteTable implements LeaseTable {
   readonly #table: LeaseTable
+  readonly #timers: Timers
   fault: 'none' | 'fail' | 'hang' = 'none'
+  /** Answers take this long. */
+  delayMs = 0
   heartbeats = 0
   /** Calls that reach the table although their answers get lost. */
   loseAnswers = false
 
-  constructor(table: LeaseTable) {
+  constructor(table: LeaseTable, timers: Timers) {
     this.#table = table
+    this.#timers = timers
   }
 
   heartbeat(group: string, member: string, ms: number, report: MemberReport): Promise<GroupView> {
@@ -39,6 +44,7 @@ class RemoteTable implements LeaseTable {
     if (this.fault === 'fail') throw new Error('connection reset')
     if (this.fault === 'hang') return await new Promise<T>(() => undefined)
     const answer = await work()
+    if (this.delayMs > 0) await new Promise<void>((resolve) => this.#timers.after(this.delayMs, resolve))
     return this.loseAnswers ? await new Promise<T>(() => undefined) : answer
   }
 }
@@ -54,10 +60,16 @@ class Group {
 
   async join(name: string, topics: Record<string, number> = { orders: 4 }): Promise<Member> {
     const member = new Member(this, name)
-    member.membership = await LeaseBalancer.join({
+    member.membership = await this.joinAs(member, topics)
+    await this.platform.settle()
+    return member
+  }
+
+  joinAs(member: Member, topics: Record<string, number>): Promise<Membership> {
+    return LeaseBalancer.join({
       table: member.table,
       platform: this.platform,
-      member: name,
+      member: member.name,
       request: {
         group: 'billing',
         topics: Object.entries(topics).map(([topic, partitions]) => ({ topic, partitions })),
@@ -66,8 +78,6 @@ class Group {
       },
       listener: member,
     })
-    await this.platform.settle()
-    return member
   }
 }
 
@@ -85,7 +95,7 @@ class Member {
   constructor(group: Group, name: string) {
     this.#group = group
     this.name = name
-    this.table = new RemoteTable(group.leases)
+    this.table = new RemoteTable(group.leases, group.platform.timers)
   }
 
   assigned(leases: readonly Lease[]): void {
@@ -241,6 +251,24 @@ describe('LeaseBalancer', () => {
     await a.membership?.leave()
   })
 
+  test('a slow answer renews from when it was asked for, and an answer too late for its beat still renews', async () => {
+    const group = new Group()
+    const a = await group.join('a', { orders: 1 })
+    a.table.delayMs = 300
+    await group.platform.advance(leaseMs * 10)
+    assert.deepEqual([a.count, a.lost], [1, []], 'slower than a beat may be, faster than a lease')
+    a.table.delayMs = 0
+    await group.platform.advance(leaseMs)
+    a.table.delayMs = 200
+    const beats = a.table.heartbeats
+    while (a.table.heartbeats === beats) await group.platform.advance(1)
+    a.table.fault = 'hang'
+    await group.platform.advance(leaseMs - 2)
+    assert.deepEqual(a.lost, [])
+    await group.platform.advance(3)
+    assert.deepEqual(a.lost, ['orders/0'])
+  })
+
   test('two failed beats change nothing', async () => {
     const group = new Group()
     const a = await group.join('a')
@@ -295,22 +323,28 @@ describe('LeaseBalancer', () => {
     await Promise.all([old.membership?.leave(), young.membership?.leave()])
   })
 
+  test('what is granted while leaving is given back unseen', async () => {
+    const group = new Group()
+    const a = new Member(group, 'a')
+    a.table.delayMs = 50
+    const joining = group.joinAs(a, { orders: 3 })
+    await group.platform.advance(60)
+    const membership = await joining
+    const left = membership.leave()
+    await group.platform.advance(leaseMs)
+    await left
+    assert.deepEqual([a.count, group.grants.size], [0, 0])
+    const rows = group.leases.rows()
+    assert.deepEqual(
+      rows.map(({ epoch, owner }) => [epoch, owner]),
+      [1, 1, 1].map((epoch) => [epoch, undefined]),
+    )
+  })
+
   test('leave during a beat, and leave twice', async () => {
     const group = new Group()
     const a = new Member(group, 'a')
-    const joined = LeaseBalancer.join({
-      table: a.table,
-      platform: group.platform,
-      member: 'a',
-      request: {
-        group: 'billing',
-        topics: [{ topic: 'orders', partitions: 3 }],
-        leaseMs,
-        report: () => noReport,
-      },
-      listener: a,
-    })
-    const membership = await joined
+    const membership = await group.joinAs(a, { orders: 3 })
     const [first, second] = [membership.leave(), membership.leave()]
     await group.platform.settle()
     await Promise.all([first, second])
@@ -323,16 +357,7 @@ describe('LeaseBalancer', () => {
     const group = new Group()
     const a = new Member(group, 'a')
     a.table.fault = 'fail'
-    await assert.rejects(
-      LeaseBalancer.join({
-        table: a.table,
-        platform: group.platform,
-        member: 'a',
-        request: { group: 'g', topics: [{ topic: 't', partitions: 1 }], leaseMs, report: () => noReport },
-        listener: a,
-      }),
-      /connection reset/,
-    )
+    await assert.rejects(group.joinAs(a, { t: 1 }), /connection reset/)
     assert.equal(group.platform.armedTimers, 0)
   })
 
