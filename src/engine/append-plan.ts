@@ -1,11 +1,16 @@
 import { SemelError } from '../errors.ts'
-import { fingerprint } from '../event/fingerprint.ts'
-import type { AppendBatch, AppendGroup } from './engine.ts'
+
+/** How an event's content is compared: quickly by print, and where prints differ, exactly. */
+export interface Content {
+  /** Equal prints mean equal content; `undefined` if none is at hand. */
+  readonly print: string | undefined
+  /** Decides where prints differ (`event/fingerprint.ts`). */
+  fingerprint(): string
+}
 
 /** What an engine knows of an id that was published before, inside the topic's window. */
-export interface KnownEvent {
+export interface KnownEvent extends Content {
   readonly offset: number
-  readonly fingerprint: string
 }
 
 /** What the plan asks the engine. All answers are taken inside the engine's own transaction. */
@@ -16,6 +21,22 @@ export interface AppendLookup {
   nextOffset(topic: string, partition: number): number
   /** A call that touches this partition must fail, because one before it failed and its publisher knew not (P2). */
   blocked(topic: string, partition: number): boolean
+  /** Content of a record of the group. */
+  content(batch: number, index: number): Content
+}
+
+/** The part of an append group that decides: who is who, not what is in it. */
+export interface PlannedGroup {
+  readonly calls: number
+  readonly batches: readonly PlannedBatch[]
+}
+
+export interface PlannedBatch {
+  readonly topic: string
+  readonly partition: number
+  readonly ids: readonly string[]
+  readonly callOf: readonly number[] | undefined
+  readonly fresh: boolean
 }
 
 export interface BatchPlan {
@@ -41,13 +62,13 @@ interface Place {
  * Decides call by call what a group of publishes comes to (N1, N2, P2, P3). Pure: all engines share it, so all
  * engines agree. Engines may skip it when they can see at once that no id is known and nothing is blocked.
  */
-export function planAppend(group: AppendGroup, lookup: AppendLookup): AppendPlan {
+export function planAppend(group: PlannedGroup, lookup: AppendLookup): AppendPlan {
   const planner = new AppendPlanner(group, lookup)
   return planner.plan()
 }
 
 class AppendPlanner {
-  readonly #group: AppendGroup
+  readonly #group: PlannedGroup
   readonly #lookup: AppendLookup
   readonly #next = new Map<string, number>()
   readonly #blocked = new Set<string>()
@@ -58,10 +79,10 @@ class AppendPlanner {
   readonly #duplicates: Set<number>[]
   readonly #first: number[]
 
-  constructor(group: AppendGroup, lookup: AppendLookup) {
+  constructor(group: PlannedGroup, lookup: AppendLookup) {
     this.#group = group
     this.#lookup = lookup
-    this.#offsets = group.batches.map((batch) => new Array<number>(batch.records.length).fill(-1))
+    this.#offsets = group.batches.map((batch) => new Array<number>(batch.ids.length).fill(-1))
     this.#keep = group.batches.map(() => [])
     this.#duplicates = group.batches.map(() => new Set())
     this.#first = group.batches.map(() => -1)
@@ -71,7 +92,7 @@ class AppendPlanner {
     const calls = placesByCall(this.#group)
     for (let call = 0; call < calls.length; call++) this.#planCall(call, calls[call]!)
     const batches = this.#group.batches.map((batch, b): BatchPlan => {
-      const whole = this.#keep[b]!.length === batch.records.length
+      const whole = this.#keep[b]!.length === batch.ids.length
       return {
         firstOffset: this.#first[b]!,
         keep: whole ? undefined : this.#keep[b]!,
@@ -94,33 +115,23 @@ class AppendPlanner {
 
   /** A call behind a failed one is answered with that first: what its ids mean depends on what is retried before. */
   #obstacle(places: readonly Place[]): SemelError | undefined {
-    return this.#failedPredecessor(places) ?? this.#conflict(places)
-  }
-
-  #failedPredecessor(places: readonly Place[]): SemelError | undefined {
-    let checked = -1
+    // Whether a predecessor failed comes first: it does not depend on which ids happen to be known by now.
     for (const { batch: b } of places) {
-      if (b === checked) continue
-      checked = b
       const batch = this.#group.batches[b]!
       if (this.#blocked.has(partitionName(batch)) || this.#lookup.blocked(batch.topic, batch.partition)) {
         return predecessorFailed(batch)
       }
     }
-    return undefined
-  }
-
-  #conflict(places: readonly Place[]): SemelError | undefined {
-    const own = new Map<string, string>()
+    const own = new Map<string, Content>()
     for (const { batch: b, index } of places) {
       const batch = this.#group.batches[b]!
       if (!this.#lookup.remembers(batch.topic)) continue
-      const record = batch.records[index]!
-      const name = idName(batch.topic, record.id)
-      const before = this.#find(batch, record.id)?.fingerprint ?? own.get(name)
+      const id = batch.ids[index]!
+      const name = idName(batch.topic, id)
+      const before = this.#find(batch, id) ?? own.get(name)
       if (before === undefined && batch.fresh) continue
-      const mine = fingerprint(record)
-      if (before !== undefined && before !== mine) return idConflict(batch, record.id, index)
+      const mine = this.#lookup.content(b, index)
+      if (before !== undefined && !sameContent(before, mine)) return idConflict(batch, id, index)
       own.set(name, mine)
     }
     return undefined
@@ -128,8 +139,8 @@ class AppendPlanner {
 
   #accept({ batch: b, index }: Place): void {
     const batch = this.#group.batches[b]!
-    const record = batch.records[index]!
-    const known = this.#lookup.remembers(batch.topic) ? this.#find(batch, record.id) : undefined
+    const id = batch.ids[index]!
+    const known = this.#lookup.remembers(batch.topic) ? this.#find(batch, id) : undefined
     if (known !== undefined) {
       this.#offsets[b]![index] = known.offset
       this.#duplicates[b]!.add(index)
@@ -141,27 +152,36 @@ class AppendPlanner {
     this.#offsets[b]![index] = offset
     if (this.#keep[b]!.length === 0) this.#first[b] = offset
     this.#keep[b]!.push(index)
-    if (!batch.fresh) {
-      this.#accepted.set(idName(batch.topic, record.id), { offset, fingerprint: fingerprint(record) })
-    }
+    if (batch.fresh) return
+    const content = this.#lookup.content(b, index)
+    this.#accepted.set(idName(batch.topic, id), {
+      offset,
+      print: content.print,
+      fingerprint: () => content.fingerprint(),
+    })
   }
 
-  #find(batch: AppendBatch, id: string): KnownEvent | undefined {
+  #find(batch: PlannedBatch, id: string): KnownEvent | undefined {
     return this.#accepted.get(idName(batch.topic, id)) ?? this.#lookup.known(batch.topic, id)
   }
 }
 
-function placesByCall(group: AppendGroup): readonly Place[][] {
+function sameContent(a: Content, b: Content): boolean {
+  if (a.print !== undefined && a.print === b.print) return true
+  return a.fingerprint() === b.fingerprint()
+}
+
+function placesByCall(group: PlannedGroup): readonly Place[][] {
   const calls: Place[][] = Array.from({ length: group.calls }, () => [])
   group.batches.forEach((batch, b) => {
-    for (let index = 0; index < batch.records.length; index++) {
+    for (let index = 0; index < batch.ids.length; index++) {
       calls[batch.callOf?.[index] ?? 0]!.push({ batch: b, index })
     }
   })
   return calls
 }
 
-function partitionName(batch: AppendBatch): string {
+function partitionName(batch: PlannedBatch): string {
   return `${batch.topic}/${batch.partition}`
 }
 
@@ -169,7 +189,7 @@ function idName(topic: string, id: string): string {
   return `${topic}\u0000${id}`
 }
 
-function predecessorFailed(batch: AppendBatch): SemelError {
+function predecessorFailed(batch: PlannedBatch): SemelError {
   return new SemelError(
     'PREDECESSOR_FAILED',
     `an earlier publish to ${batch.topic}/${batch.partition} failed, so this one was not applied either`,
@@ -177,7 +197,7 @@ function predecessorFailed(batch: AppendBatch): SemelError {
   )
 }
 
-function idConflict(batch: AppendBatch, id: string, index: number): SemelError {
+function idConflict(batch: PlannedBatch, id: string, index: number): SemelError {
   return new SemelError(
     'ID_CONFLICT',
     `event id ${JSON.stringify(id)} was already published to ${batch.topic} with other content`,

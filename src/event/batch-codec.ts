@@ -1,5 +1,6 @@
 import { SemelError } from '../errors.ts'
 import { attributeNames, type EventAttributes, type EventRecord, JsonText, RawJson } from './event.ts'
+import { printAt, quickPrint } from './fingerprint.ts'
 
 /**
  * A batch of events as two JSON texts, the form in which row engines store it.
@@ -27,34 +28,78 @@ interface BatchHead {
   readonly raw?: readonly number[]
   /** Indexes of events whose body entry is base64 of bytes. */
   readonly binary?: readonly number[]
+  /** Quick prints of all events, joined; only where a publisher chose ids, so that they may come again. */
+  readonly prints?: string
+}
+
+/** An encoded batch whose events can be told apart without decoding: by id, print and place in the body. */
+export interface PrintedBatch extends EncodedBatch {
+  /** End of each event's text within the body. */
+  readonly ends: readonly number[]
+}
+
+/** Encodes records whose ids their publisher chose: each is printed, and can be taken out of the batch later. */
+export function encodePrinted(records: readonly EventRecord[]): PrintedBatch {
+  const head = parseHead(encodeHead(records))
+  const texts = records.map((record) => storedText(record.data))
+  const prints = records.map((record, i) => quickPrint(record, texts[i]!)).join('')
+  return { head: JSON.stringify({ ...head, prints }), ...joinBody(texts) }
+}
+
+/** The batch without the events that are not in `keep` (indexes, rising). */
+export function selectFromBatch(batch: PrintedBatch, keep: readonly number[]): EncodedBatch {
+  const head = parseHead(batch.head)
+  const newIndex = new Map(keep.map((index, i) => [index, i]))
+  const pick = <T>(column: readonly T[] | T): readonly T[] | T =>
+    Array.isArray(column) ? keep.map((index) => column[index]) : column
+  const places = (indexes: readonly number[] | undefined): number[] | undefined =>
+    indexes?.flatMap((index) => newIndex.get(index) ?? [])
+  const selected = {
+    v: 1,
+    ids: pick(head.ids),
+    keys: pick(head.keys),
+    types: pick(head.types),
+    sources: pick(head.sources),
+    times: pick(head.times),
+    attrs: head.attrs === undefined ? undefined : selectAttributes(head.attrs, newIndex),
+    raw: places(head.raw),
+    binary: places(head.binary),
+    prints:
+      head.prints === undefined ? undefined : keep.map((index) => printAt(head.prints!, index)).join(''),
+  }
+  const texts = keep.map((index) =>
+    batch.body.slice(index === 0 ? 1 : batch.ends[index - 1]! + 1, batch.ends[index]),
+  )
+  return { head: JSON.stringify(selected), body: joinBody(texts).body }
 }
 
 /** Encodes checked records. The data was checked to be plain JSON before, so nothing is lost here. */
 export function encodeBatch(records: readonly EventRecord[]): EncodedBatch {
+  const plain = records.every(({ data }) => !(data instanceof JsonText || isSpecial(data)))
+  const head = encodeHead(records)
+  if (plain) return { head, body: JSON.stringify(records.map(({ data }) => data)) }
+  return { head, body: joinBody(records.map(({ data }) => storedText(data))).body }
+}
+
+function encodeHead(records: readonly EventRecord[]): string {
   const count = records.length
   const ids = new Array<string>(count)
   const keys = new Array<string | null>(count)
-  const data = new Array<unknown>(count)
   const first = records[0]!
   let sameKey = true
   let sameType = true
   let sameSource = true
   let sameTime = true
   let special = false
-  let texts = false
   for (let i = 0; i < count; i++) {
     const record = records[i]!
     ids[i] = record.id
     keys[i] = record.key
-    const value = record.data
-    data[i] = value
     if (record.key !== first.key) sameKey = false
     if (record.type !== first.type) sameType = false
     if (record.source !== first.source) sameSource = false
     if (record.time !== first.time) sameTime = false
-    if (value instanceof JsonText) texts = true
-    if (record.attributes !== undefined || value instanceof RawJson || value instanceof Uint8Array)
-      special = true
+    if (record.attributes !== undefined || isSpecial(record.data)) special = true
   }
   const head: BatchHead = {
     v: 1,
@@ -63,42 +108,78 @@ export function encodeBatch(records: readonly EventRecord[]): EncodedBatch {
     types: sameType ? first.type : records.map((record) => record.type),
     sources: sameSource ? first.source : records.map((record) => record.source),
     times: sameTime ? first.time : records.map((record) => record.time),
-    ...(special ? encodeSpecial(records, data) : undefined),
+    ...(special ? encodeSpecial(records) : undefined),
   }
-  return { head: JSON.stringify(head), body: texts ? joinTexts(data) : JSON.stringify(data) }
+  return JSON.stringify(head)
 }
 
-function joinTexts(data: readonly unknown[]): string {
-  return `[${data.map((value) => (value instanceof JsonText ? value.text : JSON.stringify(value))).join(',')}]`
+function isSpecial(data: unknown): boolean {
+  return data instanceof RawJson || data instanceof Uint8Array
 }
 
-function encodeSpecial(
-  records: readonly EventRecord[],
-  data: unknown[],
-): Pick<BatchHead, 'attrs' | 'raw' | 'binary'> {
+/** The JSON text that stands for an event's data in the body. */
+function storedText(data: unknown): string {
+  if (data instanceof JsonText) return data.text
+  if (data instanceof RawJson) return JSON.stringify(data.text)
+  if (data instanceof Uint8Array) return JSON.stringify(Buffer.from(data).toString('base64'))
+  return JSON.stringify(data)
+}
+
+function joinBody(texts: readonly string[]): { body: string; ends: number[] } {
+  const ends = new Array<number>(texts.length)
+  let end = 0
+  for (let i = 0; i < texts.length; i++) {
+    end += texts[i]!.length + 1
+    ends[i] = end
+  }
+  return { body: `[${texts.join(',')}]`, ends }
+}
+
+function selectAttributes(
+  attrs: NonNullable<BatchHead['attrs']>,
+  newIndex: ReadonlyMap<number, number>,
+): Record<string, Record<number, string | number>> {
+  const selected: Record<string, Record<number, string | number>> = {}
+  for (const [name, values] of Object.entries(attrs)) {
+    const kept = Object.entries(values).flatMap(([index, value]) => {
+      const to = newIndex.get(Number(index))
+      return to === undefined ? [] : [[to, value] as const]
+    })
+    if (kept.length > 0) selected[name] = Object.fromEntries(kept)
+  }
+  return selected
+}
+
+function encodeSpecial(records: readonly EventRecord[]): Pick<BatchHead, 'attrs' | 'raw' | 'binary'> {
   const attrs: Record<string, Record<number, string | number>> = {}
   const raw: number[] = []
   const binary: number[] = []
-  records.forEach((record, index) => {
+  for (const [index, { data, attributes }] of records.entries()) {
     for (const name of attributeNames) {
-      const value = record.attributes?.[name]
+      const value = attributes?.[name]
       if (value === undefined) continue
       attrs[name] ??= {}
       attrs[name][index] = value
     }
-    if (record.data instanceof RawJson) {
-      raw.push(index)
-      data[index] = record.data.text
-    } else if (record.data instanceof Uint8Array) {
-      binary.push(index)
-      data[index] = Buffer.from(record.data).toString('base64')
-    }
-  })
+    if (data instanceof RawJson) raw.push(index)
+    else if (data instanceof Uint8Array) binary.push(index)
+  }
   return {
     ...(Object.keys(attrs).length > 0 ? { attrs } : undefined),
     ...(raw.length > 0 ? { raw } : undefined),
     ...(binary.length > 0 ? { binary } : undefined),
   }
+}
+
+/** Ids of a batch, and the prints of its events if it has them. */
+export interface BatchIds {
+  readonly ids: readonly string[]
+  readonly prints: string | undefined
+}
+
+export function decodePrints(head: string): BatchIds {
+  const { ids, prints } = parseHead(head)
+  return { ids, prints }
 }
 
 /** The ids of a batch, without touching its data. */

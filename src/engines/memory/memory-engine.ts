@@ -96,15 +96,31 @@ export class MemoryEngine implements Engine {
   }
 
   #plan(group: AppendGroup, blocked: (topic: string, partition: number) => boolean): AppendPlan {
-    return planAppend(group, {
-      known: (topic, id) => {
-        const event = this.#log.known(topic, id)
-        return event && { offset: event.offset, fingerprint: fingerprint(decodeEvent(event)) }
-      },
-      remembers: (topic) => this.#log.topic(topic).dedupWindowMs > 0,
-      nextOffset: (topic, partition) => endOf(this.#log.partition(topic, partition)),
-      blocked,
+    const batches = group.batches.map(({ topic, partition, records, callOf, fresh }) => {
+      return { topic, partition, callOf, fresh, ids: records.map(({ id }) => id) }
     })
+    return planAppend(
+      { calls: group.calls, batches },
+      {
+        known: (topic, id) => {
+          const event = this.#log.known(topic, id)
+          return (
+            event && {
+              offset: event.offset,
+              print: undefined,
+              fingerprint: () => fingerprint(decodeEvent(event)),
+            }
+          )
+        },
+        content: (b, index) => {
+          const record = group.batches[b]!.records[index]!
+          return { print: undefined, fingerprint: () => fingerprint(record) }
+        },
+        remembers: (topic) => this.#log.topic(topic).dedupWindowMs > 0,
+        nextOffset: (topic, partition) => endOf(this.#log.partition(topic, partition)),
+        blocked,
+      },
+    )
   }
 
   #apply(group: AppendGroup, plan: AppendPlan): void {

@@ -1,12 +1,13 @@
 import type { AppendBatch, Unit } from '../../engine/engine.ts'
-import { encodeBatch } from '../../event/batch-codec.ts'
+import { encodeBatch, encodePrinted } from '../../event/batch-codec.ts'
 import type { UnitRequest, WireBatch } from './writer-protocol.ts'
 
 /** Encodes a batch on this thread, while the writer is busy with the one before. */
 export function toWireBatch(batch: AppendBatch): WireBatch {
   const { topic, partition, records, callOf, fresh } = batch
-  const { head, body } = encodeBatch(records)
-  return { topic, partition, count: records.length, head, body, callOf, fresh }
+  const place = { topic, partition, count: records.length, callOf, fresh }
+  if (fresh && callOf === undefined) return { ...place, ...encodeBatch(records), ends: undefined }
+  return { ...place, ...encodePrinted(records) }
 }
 
 export function toUnitRequest(unit: Unit): UnitRequest {

@@ -1,10 +1,18 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { crc32 } from 'node:zlib'
-import { type AppendPlan, type KnownEvent, planAppend } from '../../engine/append-plan.ts'
+import { type AppendPlan, type Content, type KnownEvent, planAppend } from '../../engine/append-plan.ts'
 import { assert, SemelError } from '../../errors.ts'
-import { decodeBatch, decodeIds, encodeBatch } from '../../event/batch-codec.ts'
+import {
+  type BatchIds,
+  decodeBatch,
+  decodeIds,
+  decodePrints,
+  type EncodedBatch,
+  encodeBatch,
+  selectFromBatch,
+} from '../../event/batch-codec.ts'
 import type { EventRecord } from '../../event/event.ts'
-import { fingerprint } from '../../event/fingerprint.ts'
+import { fingerprint, printAt } from '../../event/fingerprint.ts'
 import type { LogTables, PartitionEntry, TopicEntry } from './log-tables.ts'
 import { offsetOf, placeOf } from './place.ts'
 import { toWire } from './sqlite-errors.ts'
@@ -21,6 +29,7 @@ export class LogWriter {
   readonly #now: () => number
   readonly #insert: StatementSync
   readonly #rowAt: StatementSync
+  readonly #bodyAt: StatementSync
   /** Failed calls reported so far, and the last count at which each partition was hit (P2). */
   #failures = 0
   readonly #failedAt = new Map<string, number>()
@@ -32,8 +41,9 @@ export class LogWriter {
       'insert into semel_batch (place, count, append_time, crc, head, body) values (?, ?, ?, ?, ?, ?)',
     )
     this.#rowAt = database.prepare(
-      'select place, count, append_time, head, body from semel_batch where place <= ? order by place desc limit 1',
+      'select place, count, append_time, head from semel_batch where place <= ? order by place desc limit 1',
     )
+    this.#bodyAt = database.prepare('select body from semel_batch where place = ?')
   }
 
   /** All calls of a request were refused by something outside: later ones of theirs must not overtake (P2). */
@@ -64,10 +74,10 @@ export class LogWriter {
       for (const batch of batches) this.#store(batch, this.#headOf(batch))
       return
     }
-    const { records, plan } = this.#plan(request)
+    const plan = this.#plan(request)
     const failure = plan.failures.get(0)
     if (failure !== undefined) throw failure
-    this.#storePlanned(request, records, plan)
+    this.#storePlanned(request, plan)
   }
 
   #isSurelyNew(request: AppendRequest): boolean {
@@ -93,38 +103,33 @@ export class LogWriter {
   }
 
   #appendPlanned(request: AppendRequest): AppendReply {
-    const { records, plan } = this.#plan(request)
+    const plan = this.#plan(request)
     for (const [call] of plan.failures) this.#noteFailure(request, call)
-    const batches = this.#storePlanned(request, records, plan)
+    const batches = this.#storePlanned(request, plan)
     return {
       batches,
       failures: [...plan.failures].map(([call, error]) => [call, toWire(error, '')] as const),
     }
   }
 
-  #plan(request: AppendRequest): { records: EventRecord[][]; plan: AppendPlan } {
-    const records = request.batches.map((batch) => decodeBatch(batch))
-    const group = {
-      calls: request.calls,
-      failuresSeen: request.failuresSeen,
-      batches: request.batches.map(({ topic, partition, callOf, fresh }, b) => ({
-        topic,
-        partition,
-        callOf,
-        fresh,
-        records: records[b]!,
-      })),
-    }
-    const plan = planAppend(group, {
-      known: (topic, id) => this.#known(this.#tables.topic(topic), id),
-      remembers: (topic) => this.#tables.topic(topic).dedup !== undefined,
-      nextOffset: (topic, partition) => this.#tables.topic(topic).partitions[partition]!.nextOffset,
-      blocked: (topic, partition) => this.#isBlocked({ topic, partition }, request),
+  #plan(request: AppendRequest): AppendPlan {
+    const heads = request.batches.map((batch) => decodePrints(batch.head))
+    const batches = request.batches.map(({ topic, partition, callOf, fresh }, b) => {
+      return { topic, partition, callOf, fresh, ids: heads[b]!.ids }
     })
-    return { records, plan }
+    return planAppend(
+      { calls: request.calls, batches },
+      {
+        known: (topic, id) => this.#known(this.#tables.topic(topic), id),
+        remembers: (topic) => this.#tables.topic(topic).dedup !== undefined,
+        nextOffset: (topic, partition) => this.#tables.topic(topic).partitions[partition]!.nextOffset,
+        blocked: (topic, partition) => this.#isBlocked({ topic, partition }, request),
+        content: (b, index) => contentOf(heads[b]!, index, () => decodeBatch(request.batches[b]!)[index]!),
+      },
+    )
   }
 
-  #storePlanned(request: AppendRequest, records: readonly EventRecord[][], plan: AppendPlan): WireAppended[] {
+  #storePlanned(request: AppendRequest, plan: AppendPlan): WireAppended[] {
     return request.batches.map((batch, b) => {
       const { firstOffset, keep, offsets, duplicates } = plan.batches[b]!
       const head = this.#headOf(batch)
@@ -133,10 +138,7 @@ export class LogWriter {
         head.dirty = true
       }
       if (keep === undefined) this.#store(batch, head)
-      else if (keep.length > 0) {
-        const kept = keep.map((index) => records[b]![index]!)
-        this.#store({ ...batch, ...encodeBatch(kept), count: kept.length }, head)
-      }
+      else if (keep.length > 0) this.#store({ ...batch, ...select(batch, keep), count: keep.length }, head)
       return { firstOffset, offsets, duplicates: duplicates === undefined ? undefined : [...duplicates] }
     })
   }
@@ -174,9 +176,13 @@ export class LogWriter {
       const index = place - Number(row.place)
       // A place whose row is gone was passed by retention; its id went with it.
       if (index >= Number(row.count) || Number(row.append_time) <= since) continue
-      const encoded = { head: String(row.head), body: String(row.body) }
-      if (decodeIds(encoded.head)[index] !== id) continue
-      return { offset: offsetOf(place), fingerprint: fingerprint(decodeBatch(encoded)[index]!) }
+      const head = String(row.head)
+      const stored = decodePrints(head)
+      if (stored.ids[index] !== id) continue
+      const decode = (): EventRecord =>
+        decodeBatch({ head, body: String(this.#bodyAt.get(Number(row.place))?.body) })[index]!
+      const { print, fingerprint: exact } = contentOf(stored, index, decode)
+      return { offset: offsetOf(place), print, fingerprint: exact }
     }
     return undefined
   }
@@ -201,6 +207,17 @@ export class LogWriter {
 /** CRC-32 over both texts of a batch. Written with it, compared at every read (F3). */
 export function batchChecksum(head: string, body: string): number {
   return crc32(body, crc32(head))
+}
+
+function contentOf(head: BatchIds, index: number, decode: () => EventRecord): Content {
+  const print = head.prints === undefined ? undefined : printAt(head.prints, index)
+  return { print, fingerprint: () => fingerprint(decode()) }
+}
+
+function select(batch: WireBatch, keep: readonly number[]): EncodedBatch {
+  if (batch.ends !== undefined) return selectFromBatch({ ...batch, ends: batch.ends }, keep)
+  const records = decodeBatch(batch)
+  return encodeBatch(keep.map((index) => records[index]!))
 }
 
 function allDistinct(batches: readonly WireBatch[]): boolean {

@@ -40,6 +40,8 @@ export interface WireBatch {
   readonly count: number
   readonly head: string
   readonly body: string
+  /** End of each event's text in the body; given where ids were chosen by the publisher. */
+  readonly ends: readonly number[] | undefined
   readonly callOf: readonly number[] | undefined
   readonly fresh: boolean
 }
