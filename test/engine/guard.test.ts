@@ -48,6 +48,8 @@ class BadEngine extends MemoryEngine {
   lie: Partial<AppendResult> | undefined
   readLie: ReadResult | undefined
   closed = 0
+  /** Reads wait for it. */
+  gate: Promise<void> = Promise.resolve()
   readonly transaction = new FakeTransaction()
   override readonly facts: EngineFacts = { ...memoryFacts, sql: 'sqlite' }
 
@@ -62,6 +64,7 @@ class BadEngine extends MemoryEngine {
 
   override async read(request: ReadRequest): Promise<ReadResult> {
     if (this.failWith !== undefined) throw this.failWith
+    await this.gate
     return this.readLie ?? (await super.read(request))
   }
 
@@ -232,6 +235,24 @@ describe('guardEngine', () => {
     await Promise.all([engine.close(), engine.close()])
     assert.deepEqual([bad.transaction.steps, revoked, bad.closed], [['rollback'], ['handover'], 1])
     assert.ok(engine.logId.length > 0, 'the identity can still be shown')
+  })
+
+  test('close waits for what is under way, and refuses what comes meanwhile', async () => {
+    const bad = new BadEngine()
+    const engine = await open(bad)
+    let pass = (): void => undefined
+    bad.gate = new Promise((resolve) => {
+      pass = resolve
+    })
+    const reading = engine.read(read)
+    const closing = engine.close()
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.equal(bad.closed, 0)
+    await assert.rejects(engine.read(read), { code: 'BUS_CLOSED' })
+    pass()
+    assert.deepEqual((await reading).events, [])
+    await closing
+    assert.equal(bad.closed, 1)
   })
 
   test('an open that failed may be tried again, and close waits for one that is under way', async () => {
