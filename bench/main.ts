@@ -1,0 +1,127 @@
+import { execFileSync } from 'node:child_process'
+import { cpus, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type BenchCase, type Figures, median } from './measure.ts'
+import { sqliteCases } from './sqlite/index.ts'
+
+const usage = `Measures Semel beside hand-written programs of the same durability, in turn, each in its own process.
+
+  npm run bench -- [--engine sqlite] [--only CASE] [--runs N] [--json]
+
+  --only CASE  one of: ${sqliteCases.map(({ name }) => name).join(', ')}
+  --runs N     runs of each program, the median counts (default 3)
+  --json       the same as data
+`
+const programFile = fileURLToPath(new URL('./run-program.ts', import.meta.url))
+
+interface Summary {
+  readonly median: number
+  readonly min: number
+  readonly max: number
+}
+
+interface CaseResult {
+  readonly name: string
+  readonly programs: Readonly<Record<string, Readonly<Record<string, Summary>>>>
+  readonly reached: Readonly<Record<string, boolean>>
+  readonly ratios: Readonly<
+    Record<string, { readonly ratio: number; readonly reach: number; readonly reached: boolean }>
+  >
+}
+
+function runCase(bench: BenchCase, runs: number): CaseResult {
+  const figures = new Map<string, Figures[]>(Object.keys(bench.programs).map((name) => [name, []]))
+  for (let run = 0; run < runs; run++) {
+    for (const [name, list] of figures) {
+      const output = execFileSync(process.execPath, [programFile, bench.name, name], { encoding: 'utf8' })
+      list.push(JSON.parse(output))
+    }
+  }
+  const programs = Object.fromEntries([...figures].map(([name, list]) => [name, summarise(list)]))
+  const own = programs.semel!
+  const reached = Object.fromEntries(
+    Object.entries(bench.reach).map(([figure, wanted]) => [
+      figure,
+      isReached(bench, figure, own[figure]!.median, wanted),
+    ]),
+  )
+  const ratios = Object.fromEntries(
+    Object.entries(bench.ratios).map(([name, reach]) => {
+      const ratio = own[bench.figure]!.median / programs[name]![bench.figure]!.median
+      return [name, { ratio, reach, reached: ratio >= reach }]
+    }),
+  )
+  return { name: bench.name, programs, reached, ratios }
+}
+
+function isReached(bench: BenchCase, figure: string, value: number, wanted: number): boolean {
+  const lower = bench.better === 'lower' || figure.endsWith('Ms')
+  return lower ? value <= wanted : value >= wanted
+}
+
+function summarise(list: readonly Figures[]): Record<string, Summary> {
+  return Object.fromEntries(
+    Object.keys(list[0]!).map((figure) => {
+      const values = list.map((figures) => figures[figure]!)
+      return [figure, { median: median(values), min: Math.min(...values), max: Math.max(...values) }]
+    }),
+  )
+}
+
+function machine(): Record<string, string | number> {
+  const [cpu] = cpus()
+  return {
+    cpu: cpu?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    date: new Date().toISOString().slice(0, 10),
+  }
+}
+
+function show(value: number): string {
+  return value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(2)
+}
+
+function printCase(bench: BenchCase, result: CaseResult): void {
+  console.log(`\n${bench.name}`)
+  for (const [program, figures] of Object.entries(result.programs)) {
+    for (const [figure, { median: middle, min, max }] of Object.entries(figures)) {
+      const wanted = program === 'semel' ? bench.reach[figure] : undefined
+      const mark =
+        wanted === undefined ? '' : `   reach ${show(wanted)}: ${result.reached[figure] ? 'yes' : 'NO'}`
+      console.log(
+        `  ${program.padEnd(38)} ${figure.padEnd(18)} ${show(middle).padStart(10)}  (${show(min)} – ${show(max)})${mark}`,
+      )
+    }
+  }
+  for (const [program, { ratio, reach, reached }] of Object.entries(result.ratios)) {
+    console.log(`  against ${program}: ${ratio.toFixed(2)}   reach ${reach}: ${reached ? 'yes' : 'NO'}`)
+  }
+}
+
+const { values } = parseArgs({
+  options: {
+    engine: { type: 'string', default: 'sqlite' },
+    only: { type: 'string' },
+    runs: { type: 'string', default: '3' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
+})
+const chosen = sqliteCases.filter(({ name }) => values.only === undefined || name === values.only)
+const runs = Number(values.runs)
+if (values.help) console.log(usage)
+else if (values.engine !== 'sqlite' || chosen.length === 0 || !Number.isInteger(runs) || runs < 1) {
+  console.error(usage)
+  process.exitCode = 2
+} else {
+  if (!values.json) console.log(JSON.stringify(machine()))
+  const results = chosen.map((bench) => {
+    const result = runCase(bench, runs)
+    if (!values.json) printCase(bench, result)
+    return result
+  })
+  if (values.json) console.log(JSON.stringify({ machine: machine(), runs, results }, undefined, 2))
+}
