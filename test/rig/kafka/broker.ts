@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, existsSync, globSync, openSync, readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
@@ -74,12 +75,22 @@ async function planNodes({ brokers, advertise }: KafkaOptions): Promise<Node[]> 
   return nodes
 }
 
+/** Below the range that the kernel gives to outgoing connections, or one of those may take a port before Java does. */
 async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => once(server, 'listening')))
-  const ports = servers.map((server) => (server.address() as { port: number }).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
+  const free: number[] = []
+  while (free.length < count) {
+    const port = randomInt(15_000, 32_000)
+    if (!free.includes(port) && (await isFree(port))) free.push(port)
+  }
+  return free
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer()
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 }
 
 /** Small, and quick to notice a death: a broker of the dead is missed after 3 s, a transaction of theirs at once. */
