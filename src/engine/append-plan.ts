@@ -35,7 +35,7 @@ export interface PlannedBatch {
   readonly topic: string
   readonly partition: number
   readonly ids: readonly string[]
-  readonly callOf: readonly number[] | undefined
+  readonly callOf: ArrayLike<number> | undefined
   readonly fresh: boolean
 }
 

@@ -35,11 +35,11 @@ interface BatchHead {
 /** An encoded batch whose events can be told apart without decoding: by id, print and place in the body. */
 export interface PrintedBatch extends EncodedBatch {
   /** End of each event's text within the body. */
-  readonly ends: readonly number[]
+  readonly ends: ArrayLike<number>
 }
 
 /** Encodes records whose ids their publisher chose: each is printed, and can be taken out of the batch later. */
-export function encodePrinted(records: readonly EventRecord[]): PrintedBatch {
+export function encodePrinted(records: readonly EventRecord[]): EncodedBatch & { readonly ends: number[] } {
   const head = parseHead(encodeHead(records))
   const texts = records.map((record) => storedText(record.data))
   const prints = records.map((record, i) => quickPrint(record, texts[i]!)).join('')

@@ -133,7 +133,7 @@ export class DedupIndex {
     const sealed = this.#database.prepare('select coalesce(max(id), 0) as id from semel_dedup_segment').get()
     const segmentId = Math.max(Number(row?.id), Number(sealed?.id)) + 1
     const ids = this.#hot
-    this.#hot = new HotIds(hotIdsMax)
+    this.#hot = new HotIds(hotIdsMax * 2)
     this.#sealing = {
       ids,
       segmentId,

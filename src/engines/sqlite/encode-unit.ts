@@ -5,9 +5,12 @@ import type { UnitRequest, WireBatch } from './writer-protocol.ts'
 /** Encodes a batch on this thread, while the writer is busy with the one before. */
 export function toWireBatch(batch: AppendBatch): WireBatch {
   const { topic, partition, records, callOf, fresh } = batch
-  const place = { topic, partition, count: records.length, callOf, fresh }
-  if (fresh && callOf === undefined) return { ...place, ...encodeBatch(records), ends: undefined }
-  return { ...place, ...encodePrinted(records) }
+  // Typed arrays cross to the writer as one block of memory.
+  const calls = callOf === undefined ? undefined : Uint32Array.from(callOf)
+  const place = { topic, partition, count: records.length, callOf: calls, fresh }
+  if (fresh) return { ...place, ...encodeBatch(records), ends: undefined }
+  const { head, body, ends } = encodePrinted(records)
+  return { ...place, head, body, ends: Uint32Array.from(ends) }
 }
 
 export function toUnitRequest(unit: Unit): UnitRequest {

@@ -40,21 +40,19 @@ export class HotIds {
 
   /** All entries, sorted by hash: what a sealed segment is made of. */
   sorted(): { hashes: Float64Array; places: Float64Array } {
-    const order = new Float64Array(this.size)
-    const byHash = new Map<number, number[]>()
-    let next = 0
-    for (let slot = 0; slot < this.#hashes.length; slot++) {
-      const hash = this.#hashes[slot]!
-      if (hash === 0) continue
-      order[next++] = hash
-      const twin = byHash.get(hash)
-      if (twin === undefined) byHash.set(hash, [this.#places[slot]!])
-      else twin.push(this.#places[slot]!)
+    const hashes = this.#hashes.filter((hash) => hash !== 0).sort()
+    const places = new Float64Array(hashes.length)
+    for (let i = 0; i < hashes.length; i++) {
+      const hash = hashes[i]!
+      if (hash !== hashes[i - 1]) places[i] = this.#places[this.#slotOf(hash)]!
+      else places[i] = this.#twin(hash, i - hashes.indexOf(hash))
     }
-    order.sort()
-    const places = new Float64Array(this.size)
-    for (let i = 0; i < order.length; i++) places[i] = byHash.get(order[i]!)!.shift()!
-    return { hashes: order, places }
+    return { hashes, places }
+  }
+
+  /** The n-th entry with this hash. */
+  #twin(hash: number, n: number): number {
+    return this.find(hash)[n]!
   }
 
   #slotOf(hash: number): number {

@@ -37,7 +37,9 @@ export class WriterClient {
     this.#clock = clock
     this.#file = file
     this.logId = logId
-    worker.on('message', (message: FromWriter) => this.#settle(message))
+    worker.on('message', (messages: readonly FromWriter[]) => {
+      for (const message of messages) this.#settle(message)
+    })
     worker.on('error', (cause) => this.#end(cause))
     worker.on('exit', () => this.#end(undefined))
   }

@@ -41,8 +41,8 @@ export interface WireBatch {
   readonly head: string
   readonly body: string
   /** End of each event's text in the body; given where ids were chosen by the publisher. */
-  readonly ends: readonly number[] | undefined
-  readonly callOf: readonly number[] | undefined
+  readonly ends: Uint32Array | undefined
+  readonly callOf: Uint32Array | undefined
   readonly fresh: boolean
 }
 

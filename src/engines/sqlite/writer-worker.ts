@@ -141,14 +141,12 @@ class WriterThread {
     const requests = group.map(({ request }) => request as WriteRequest)
     const answers = this.#writer.run(requests)
     assert(answers.length === group.length, 'every request is answered')
-    group.forEach(({ id }, i) => {
-      this.#answer({ id, ...answers[i]! })
-    })
+    this.#port.postMessage(group.map(({ id }, i): FromWriter => ({ id, ...answers[i]! })))
     crashPoint('writer.replied')
   }
 
   #answer(message: FromWriter): void {
-    this.#port.postMessage(message)
+    this.#port.postMessage([message])
   }
 
   #close(id: number): void {
