@@ -171,9 +171,9 @@ function printVerdict(result: {
   const { options, totals, pool, takeovers, truth, semel, naive } = result
   const row = (name: string, score: Score): string =>
     [name.padEnd(28), score.right, score.lost, score.doubled, score.outOfOrder]
-      .map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en').padStart(12) : cell))
+      .map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en').padStart(15) : cell))
       .join('')
-  const head = ['counted right', 'lost', 'doubled', 'out of order'].map((name) => name.padStart(12)).join('')
+  const head = ['counted right', 'lost', 'doubled', 'out of order'].map((name) => name.padStart(15)).join('')
   console.log(`
 published ${totals.published.toLocaleString('en')} deliveries, ${totals.duplicates.toLocaleString('en')} duplicates dropped, ${truth.toLocaleString('en')} distinct
 kills ${pool.kills}, takeovers ${takeovers}, seed ${options.seed}
