@@ -2,6 +2,8 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { limits } from '../../limits.ts'
 import type { Platform, Timer } from '../../platform/platform.ts'
 
+const slowdown = 1.5
+
 /**
  * Tells listeners that events may have come: at once for this process, by asking the file for others. SQLite's
  * `data_version` changes with every commit of another connection; asking costs microseconds.
@@ -10,24 +12,28 @@ export class AppendWatch {
   readonly #platform: Platform
   readonly #version: StatementSync
   readonly #listeners = new Set<() => void>()
-  #seen = -1
+  #seen: number
   #pollMs: number = limits.pollMsMin
   #timer: Timer | undefined
 
   constructor(database: DatabaseSync, platform: Platform) {
     this.#platform = platform
     this.#version = database.prepare('pragma data_version')
+    this.#seen = this.#readVersion()
   }
 
   listen(listener: () => void): () => void {
-    this.#listeners.add(listener)
+    // Wrapped, so that one function may listen twice and stop once.
+    const entry = (): void => listener()
+    this.#listeners.add(entry)
     if (this.#timer === undefined) this.#plan()
     return () => {
-      this.#listeners.delete(listener)
+      this.#listeners.delete(entry)
       if (this.#listeners.size === 0) this.close()
     }
   }
 
+  /** This process appended something. */
   notify(): void {
     for (const listener of this.#listeners) listener()
   }
@@ -46,13 +52,17 @@ export class AppendWatch {
   }
 
   #look(): void {
-    const version = Number(this.#version.get()?.data_version)
+    const version = this.#readVersion()
     if (version === this.#seen) {
-      this.#pollMs = Math.min(limits.pollMsMax, this.#pollMs * 1.5)
+      this.#pollMs = Math.min(limits.pollMsMax, this.#pollMs * slowdown)
       return
     }
     this.#seen = version
     this.#pollMs = limits.pollMsMin
     this.notify()
+  }
+
+  #readVersion(): number {
+    return Number(this.#version.get()?.data_version)
   }
 }

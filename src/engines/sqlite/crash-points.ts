@@ -5,12 +5,12 @@
 export const crashPointNames = [
   'writer.begun',
   'writer.caught-up',
-  'writer.batches-stored',
+  'writer.row-stored',
   'writer.unit-checked',
   'writer.unit-emitted',
   'writer.unit-applied',
-  'writer.heads-flushed',
   'writer.before-commit',
+  'gate.committed',
   'writer.committed',
   'writer.replied',
   'session.begun',
@@ -30,7 +30,7 @@ function parse(text: string | undefined): { name: string; hit: number } | undefi
 
 /** Ends the process here, if the test said so. */
 export function crashPoint(name: CrashPoint): void {
-  if (armed?.name !== name) return
+  if (armed === undefined || armed.name !== name) return
   hits++
   if (hits === armed.hit) process.kill(process.pid, 'SIGKILL')
 }

@@ -2,45 +2,54 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { SemelError } from '../../errors.ts'
 import { fileKind, makePrivate } from '../../platform/files.ts'
-import type { Random } from '../../platform/platform.ts'
-import { formatVersion, schemaSql } from './schema.ts'
+import type { Platform } from '../../platform/platform.ts'
+import { applicationId, formatVersion, schemaSql } from './schema.ts'
 import { openError } from './sqlite-errors.ts'
+import { sqliteLimits } from './sqlite-limits.ts'
 
-const pageBytes = 8192
-const cacheKib = 32 * 1024
-/** Pages of write-ahead log before it is copied back: larger spreads the copy over more commits. */
-const checkpointPages = 4000
+export interface OpenedFile {
+  readonly database: DatabaseSync
+  readonly logId: string
+  /** Secret to the file, so that nobody can choose event ids that hash alike. */
+  readonly hashSeed: number
+}
 
 /** Opens the file for writing, creates or checks the schema, and answers the log's identity. */
-export function openForWriting(
-  file: string,
-  lockWaitMs: number,
-  random: Random,
-): { database: DatabaseSync; logId: string } {
+export function openForWriting(file: string, lockWaitMs: number, platform: Platform): OpenedFile {
   checkPath(file)
   const isNew = fileKind(file) === 'missing'
   let database: DatabaseSync | undefined
   try {
     database = new DatabaseSync(file, { timeout: lockWaitMs })
     if (isNew) makePrivate(file)
-    database.exec(`pragma page_size = ${pageBytes}`)
-    database.exec('pragma journal_mode = wal')
-    database.exec('pragma synchronous = full')
-    database.exec(`pragma wal_autocheckpoint = ${checkpointPages}`)
-    database.exec(`pragma cache_size = -${cacheKib}`)
-    database.exec('pragma foreign_keys = off')
-    const logId = prepareSchema(database, file, random)
-    return { database, logId }
+    prepareConnection(database)
+    const opened = { database, ...prepareSchema(database, file, platform) }
+    // From here on the transaction gate does the waiting.
+    database.exec('pragma busy_timeout = 0')
+    return opened
   } catch (error) {
     database?.close()
     throw openError(error, file)
   }
 }
 
+function prepareConnection(database: DatabaseSync): void {
+  const { pageBytes, writerCacheKib } = sqliteLimits
+  database.exec(`pragma page_size = ${pageBytes}`)
+  database.exec('pragma journal_mode = wal')
+  database.exec('pragma synchronous = full')
+  // macOS only: a plain fsync there does not empty the disk's own cache (D1).
+  database.exec('pragma fullfsync = on')
+  database.exec('pragma checkpoint_fullfsync = on')
+  database.exec('pragma wal_autocheckpoint = 0')
+  database.exec(`pragma cache_size = -${writerCacheKib}`)
+  database.exec('pragma foreign_keys = off')
+}
+
 /** A connection for reading beside the writer. */
 export function openForReading(file: string): DatabaseSync {
-  const database = new DatabaseSync(file, { readOnly: true, timeout: 5_000 })
-  database.exec(`pragma cache_size = -${cacheKib}`)
+  const database = new DatabaseSync(file, { readOnly: true, timeout: sqliteLimits.lockWaitMsDefault })
+  database.exec(`pragma cache_size = -${sqliteLimits.readerCacheKib}`)
   return database
 }
 
@@ -54,46 +63,56 @@ function checkPath(file: string): void {
   throw new SemelError(
     'ENGINE_OPEN_FAILED',
     `the folder of ${file} ${folder === 'missing' ? 'does not exist' : 'cannot be used'}`,
-    {
-      field: 'file',
-      hint: 'create the folder first',
-    },
+    { field: 'file', hint: 'create the folder first' },
   )
 }
 
-function prepareSchema(database: DatabaseSync, file: string, random: Random): string {
+function prepareSchema(
+  database: DatabaseSync,
+  file: string,
+  platform: Platform,
+): Omit<OpenedFile, 'database'> {
   database.exec('begin immediate')
-  const known = database.prepare("select 1 from sqlite_master where name = 'semel_meta'").get()
-  if (known === undefined) {
-    database.exec(schemaSql)
-    const insert = database.prepare('insert into semel_meta values (?, ?)')
-    insert.run('format', String(formatVersion))
-    insert.run('log_id', newLogId(random))
-  }
+  const known = database.prepare("select 1 from sqlite_schema where name = 'semel_meta'").get()
+  if (known === undefined) create(database, platform)
   const meta = new Map(
     database
       .prepare('select name, value from semel_meta')
       .all()
       .map(({ name, value }) => [String(name), String(value)]),
   )
-  database.exec('commit')
   checkFormat(Number(meta.get('format')), file)
-  return meta.get('log_id')!
+  database.exec('commit')
+  const logId = meta.get('log_id')
+  const hashSeed = Number(meta.get('hash_seed'))
+  if (logId === undefined || !Number.isInteger(hashSeed)) throw damagedMeta(file)
+  return { logId, hashSeed }
+}
+
+function create(database: DatabaseSync, { random }: Platform): void {
+  database.exec(schemaSql)
+  database.exec(`pragma application_id = ${applicationId}`)
+  const insert = database.prepare('insert into semel_meta values (?, ?)')
+  const logId = Array.from({ length: 4 }, () => random.uint32().toString(16).padStart(8, '0')).join('')
+  insert.run('format', String(formatVersion))
+  insert.run('log_id', logId)
+  insert.run('hash_seed', String(random.uint32()))
+  insert.run('generations', '0')
 }
 
 function checkFormat(format: number, file: string): void {
   if (format === formatVersion) return
+  if (!Number.isInteger(format) || format < 1) throw damagedMeta(file)
   throw new SemelError(
     'STORAGE_FORMAT',
     `${file} has format ${format}, this version of Semel knows ${formatVersion}`,
-    {
-      limit: formatVersion,
-      actual: format,
-      hint: 'open it with the newer Semel that wrote it',
-    },
+    { limit: formatVersion, actual: format, hint: 'open it with the newer Semel that wrote it' },
   )
 }
 
-function newLogId(random: Random): string {
-  return Array.from({ length: 4 }, () => random.uint32().toString(16).padStart(8, '0')).join('')
+function damagedMeta(file: string): SemelError {
+  return new SemelError('STORAGE_CORRUPT', `${file} is damaged: it does not say what it is`, {
+    field: 'file',
+    hint: 'keep a copy of the file, then restore from a backup; nothing was deleted',
+  })
 }

@@ -1,203 +1,134 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { hashId } from './hash-id.ts'
 import { HotIds } from './hot-ids.ts'
-import { IdFilter } from './id-filter.ts'
+import type { IdGeneration } from './id-generation.ts'
 
-/** Ids in memory before they are sealed: at most this many, and about as many again while a seal is under way. */
-const hotIdsMax = 2 ** 18
-const chunkEntriesMax = 512
-/** Chunks written per transaction while sealing, so that no commit waits for a whole seal. */
-const chunksPerStep = 32
-
-interface Segment {
-  readonly id: number
-  readonly filter: IdFilter
-  readonly newestMs: number
-  readonly entries: number
-}
-
-interface Sealing {
+/** Ids that no longer grow: they are being sealed. */
+export interface FrozenIds {
   readonly ids: HotIds
-  readonly segmentId: number
-  readonly hashes: Float64Array
-  readonly places: Float64Array
+  /** Next offset of every partition, by its number in the file, when they were frozen: all below is in here or sealed. */
+  readonly ends: ReadonlyMap<number, number>
+  readonly oldestMs: number
   readonly newestMs: number
-  /** Offset per partition up to which all ids are in this seal or earlier ones. */
-  readonly sealedTo: ReadonlyMap<number, number>
-  next: number
 }
+
+const entryNumbers = 4
 
 /**
- * The ids of one topic inside its window (N1 to N5): hash to place of the first event with that id.
+ * The ids of one topic inside its window (N1 to N5): 64-bit hash to place of the first event with that id.
  *
- * HOT ids are a table in memory, rebuilt from the log at open. When it is full it becomes SEALING: written in
- * steps, inside the transactions that come anyway, as chunks sorted by hash. Then it is a SEGMENT: on disk, with a
- * small filter in memory. Segments whose newest id is out of the window are dropped whole.
- * Everything found is only a candidate; the caller compares with the id in the log row.
+ *  HOT     the newest ids, a table in memory, rebuilt from the log at open
+ *  FROZEN  a full hot table; it is being written to the file in steps (`IdKeeper`)
+ *  SEALED  generations on disk, sorted by hash, each with a small filter in memory; dropped whole when expired
+ * What is found is only a candidate: the caller compares with the id in the log row, and with the window.
  */
 export class DedupIndex {
-  readonly #database: DatabaseSync
-  readonly #topicId: number
   #hot = new HotIds()
-  #hotNewestMs = 0
-  #sealing: Sealing | undefined
-  #segments: Segment[] = []
-  readonly #chunkOf: StatementSync
-  readonly #insertChunk: StatementSync
+  #oldestMs = Number.POSITIVE_INFINITY
+  #newestMs = Number.NEGATIVE_INFINITY
+  #frozen: FrozenIds | undefined
+  #generations: readonly IdGeneration[] = []
+  /** What this transaction added: high, low, place, and the place it stands for now (0 if none). */
+  #added: number[] = []
 
-  constructor(database: DatabaseSync, topicId: number) {
-    this.#database = database
-    this.#topicId = topicId
-    this.#chunkOf = database.prepare(
-      'select entries from semel_dedup_chunk where segment_id = ? and first_hash <= ? order by first_hash desc limit 1',
-    )
-    this.#insertChunk = database.prepare('insert into semel_dedup_chunk values (?, ?, ?)')
+  get hotSize(): number {
+    return this.#hot.size
   }
 
-  get idsInMemory(): number {
-    return this.#hot.size + (this.#sealing?.ids.size ?? 0)
+  get size(): number {
+    const sealed = this.#generations.reduce((sum, { row }) => sum + row.entries, 0)
+    return this.#hot.size + (this.#frozen?.ids.size ?? 0) + sealed
   }
 
-  get idsSealed(): number {
-    return this.#segments.reduce((sum, { entries }) => sum + entries, 0)
+  get bytes(): number {
+    const sealed = this.#generations.reduce((sum, { bytes }) => sum + bytes, 0)
+    return this.#hot.bytes + (this.#frozen?.ids.bytes ?? 0) + sealed
   }
 
-  get bytesInMemory(): number {
-    const filters = this.#segments.reduce((sum, { filter }) => sum + filter.bytes.length, 0)
-    return this.#hot.bytes + (this.#sealing?.ids.bytes ?? 0) + filters
+  get generations(): readonly IdGeneration[] {
+    return this.#generations
   }
 
-  /** Loads the filters of sealed segments; answers the partitions' offsets from which the log must be read. */
-  load(): Map<number, number> {
-    this.#hot = new HotIds()
-    this.#sealing = undefined
-    const rows = this.#database
-      .prepare(
-        'select id, entries, newest_ms, filter from semel_dedup_segment where topic_id = ? order by id',
-      )
-      .all(this.#topicId)
-    this.#segments = rows.map((row) => ({
-      id: Number(row.id),
-      entries: Number(row.entries),
-      newestMs: Number(row.newest_ms),
-      filter: new IdFilter(row.filter instanceof Uint8Array ? row.filter : new Uint8Array(64)),
-    }))
-    const marks = this.#database
-      .prepare(
-        'select partition_id, sealed_to from semel_dedup_mark where partition_id in (select id from semel_partition where topic_id = ?)',
-      )
-      .all(this.#topicId)
-    return new Map(marks.map((mark) => [Number(mark.partition_id), Number(mark.sealed_to)]))
+  get frozen(): FrozenIds | undefined {
+    return this.#frozen
   }
 
-  /** Whether this process knows all segments there are. */
-  isCurrent(newestSegmentId: number): boolean {
-    return (this.#segments.at(-1)?.id ?? 0) === newestSegmentId
+  /** `false`: an id with this hash is surely new. */
+  mayKnow(hi: number, lo: number): boolean {
+    if (this.#hot.has(hi, lo) || this.#frozen?.ids.has(hi, lo) === true) return true
+    const generations = this.#generations
+    for (let i = 0; i < generations.length; i++) if (generations[i]!.mayHold(hi, lo)) return true
+    return false
   }
 
-  remember(id: string, place: number, appendMs: number): void {
-    this.#hot.add(hashId(id), place)
-    if (appendMs > this.#hotNewestMs) this.#hotNewestMs = appendMs
-  }
-
-  /** `false`: the id is surely new. */
-  mayKnow(id: string): boolean {
-    const hash = hashId(id)
-    if (this.#hot.has(hash) || this.#sealing?.ids.has(hash) === true) return true
-    return this.#segments.some(({ filter }) => filter.mayHold(hash))
-  }
-
-  /** Places of all events whose id has the same hash, the newest generation first. */
-  candidates(id: string): number[] {
-    const hash = hashId(id)
-    const found = this.#hot.find(hash)
-    if (this.#sealing !== undefined) found.push(...this.#sealing.ids.find(hash))
-    for (let i = this.#segments.length - 1; i >= 0; i--) {
-      const segment = this.#segments[i]!
-      if (segment.filter.mayHold(hash)) found.push(...this.#findSealed(segment.id, hash))
-    }
-    return found
-  }
-
-  /** Does a bounded piece of sealing, inside the caller's transaction. `ends` are the partitions' next offsets. */
-  step(ends: ReadonlyMap<number, number>, forgetBeforeMs: number): void {
-    if (this.#sealing !== undefined) this.#sealStep(this.#sealing)
-    else if (this.#hot.size >= hotIdsMax) this.#startSeal(ends, forgetBeforeMs)
-  }
-
-  #startSeal(ends: ReadonlyMap<number, number>, forgetBeforeMs: number): void {
-    this.#dropExpired(forgetBeforeMs)
-    const row = this.#database
-      .prepare('select coalesce(max(segment_id), 0) as id from semel_dedup_chunk')
-      .get()
-    const sealed = this.#database.prepare('select coalesce(max(id), 0) as id from semel_dedup_segment').get()
-    const segmentId = Math.max(Number(row?.id), Number(sealed?.id)) + 1
-    const ids = this.#hot
-    this.#hot = new HotIds(hotIdsMax * 2)
-    this.#sealing = {
-      ids,
-      segmentId,
-      ...ids.sorted(),
-      newestMs: this.#hotNewestMs,
-      sealedTo: new Map(ends),
-      next: 0,
-    }
-  }
-
-  #sealStep(sealing: Sealing): void {
-    const { hashes, places, segmentId } = sealing
-    for (let chunk = 0; chunk < chunksPerStep && sealing.next < hashes.length; chunk++) {
-      let end = Math.min(hashes.length, sealing.next + chunkEntriesMax)
-      // Equal hashes stay in one chunk, so that one look finds them all.
-      while (end < hashes.length && hashes[end] === hashes[end - 1]) end++
-      const entries = new Float64Array((end - sealing.next) * 2)
-      entries.set(hashes.subarray(sealing.next, end), 0)
-      entries.set(places.subarray(sealing.next, end), end - sealing.next)
-      this.#insertChunk.run(segmentId, hashes[sealing.next]!, new Uint8Array(entries.buffer))
-      sealing.next = end
-    }
-    if (sealing.next === hashes.length) this.#finishSeal(sealing)
-  }
-
-  #finishSeal(sealing: Sealing): void {
-    const filter = IdFilter.of(sealing.hashes)
-    const { segmentId: id, newestMs } = sealing
-    const entries = sealing.hashes.length
-    this.#database
-      .prepare('insert into semel_dedup_segment values (?, ?, 0, ?, ?, ?)')
-      .run(id, this.#topicId, entries, newestMs, filter.bytes)
-    const mark = this.#database.prepare(
-      'insert into semel_dedup_mark values (?, ?) on conflict do update set sealed_to = max(sealed_to, excluded.sealed_to)',
-    )
-    for (const [partitionId, sealedTo] of sealing.sealedTo) mark.run(partitionId, sealedTo)
-    this.#segments.push({ id, filter, newestMs, entries })
-    this.#sealing = undefined
-  }
-
-  #dropExpired(forgetBeforeMs: number): void {
-    for (const { id, newestMs } of this.#segments) {
-      if (newestMs >= forgetBeforeMs) continue
-      this.#database.prepare('delete from semel_dedup_chunk where segment_id = ?').run(id)
-      this.#database.prepare('delete from semel_dedup_segment where id = ?').run(id)
-    }
-    this.#segments = this.#segments.filter(({ newestMs }) => newestMs >= forgetBeforeMs)
-  }
-
-  #findSealed(segmentId: number, hash: number): number[] {
-    const row = this.#chunkOf.get(segmentId, hash)
-    if (!(row?.entries instanceof Uint8Array)) return []
-    const { buffer, byteOffset, byteLength } = row.entries
-    const entries = new Float64Array(buffer.slice(byteOffset, byteOffset + byteLength))
-    const count = entries.length / 2
+  /** Places of all events whose id has this hash, the newest generation first. */
+  candidates(hi: number, lo: number): number[] {
     const found: number[] = []
-    let low = 0
-    let high = count
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (entries[middle]! < hash) low = middle + 1
-      else high = middle
+    this.#hot.find(hi, lo, found)
+    this.#frozen?.ids.find(hi, lo, found)
+    for (let i = this.#generations.length - 1; i >= 0; i--) {
+      const generation = this.#generations[i]!
+      if (generation.mayHold(hi, lo)) generation.find(hi, lo, found)
     }
-    for (; low < count && entries[low] === hash; low++) found.push(entries[count + low]!)
     return found
+  }
+
+  /**
+   * Remembers an id from now on. `expired` is the place where the same id was accepted before, out of its window:
+   * the entry is reused, or an id that comes back for ever would fill the table.
+   */
+  add(hi: number, lo: number, place: number, appendMs: number, expired = 0): void {
+    const replaced = expired !== 0 && this.#hot.replace(hi, lo, expired, place)
+    if (!replaced) this.#hot.add(hi, lo, place)
+    this.#added.push(hi, lo, place, replaced ? expired : 0)
+    if (appendMs < this.#oldestMs) this.#oldestMs = appendMs
+    if (appendMs > this.#newestMs) this.#newestMs = appendMs
+  }
+
+  /** The transaction is durable: what it added stays. */
+  keep(): void {
+    if (this.#added.length > 0) this.#added = []
+  }
+
+  /** The transaction was rolled back. */
+  undo(): void {
+    for (let i = this.#added.length - entryNumbers; i >= 0; i -= entryNumbers) {
+      const [hi, lo, place, expired] = this.#added.slice(i, i + entryNumbers) as [
+        number,
+        number,
+        number,
+        number,
+      ]
+      if (expired === 0) this.#hot.undo(hi, lo, place)
+      else this.#hot.replace(hi, lo, place, expired)
+    }
+    this.#added = []
+  }
+
+  /** Starts a new hot table. Only between transactions, when memory and file agree. */
+  freeze(ends: ReadonlyMap<number, number>): FrozenIds {
+    const frozen = { ids: this.#hot, ends, oldestMs: this.#oldestMs, newestMs: this.#newestMs }
+    this.#frozen = frozen
+    this.#hot = new HotIds(frozen.ids.size)
+    this.#oldestMs = Number.POSITIVE_INFINITY
+    this.#newestMs = Number.NEGATIVE_INFINITY
+    return frozen
+  }
+
+  /** Sealed generations in order of time. */
+  setGenerations(generations: readonly IdGeneration[]): void {
+    this.#generations = generations
+  }
+
+  /** The frozen ids are sealed now. */
+  thaw(): void {
+    this.#frozen = undefined
+  }
+
+  /** Another process sealed ids up to these offsets; ours are not needed twice. `isSealed` tells by place. */
+  forgetSealed(isSealed: (place: number) => boolean): void {
+    this.#hot = this.#hot.filter((place) => !isSealed(place))
+    if (this.#frozen === undefined) return
+    const left = this.#frozen.ids.filter((place) => !isSealed(place))
+    this.#frozen = undefined
+    left.visit(0, left.slots, (hi, lo, place) => this.#hot.add(hi, lo, place))
   }
 }

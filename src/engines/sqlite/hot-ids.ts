@@ -1,81 +1,138 @@
+const slotsMin = 1024
+/** Slots behind the last regular one, so that probing never has to wrap around. */
+const spareSlots = 256
+const loadMax = 0.6
+
+/** Place of an entry whose transaction was rolled back. */
+const undone = -1
+
 /**
- * Ids of the newest part of the log: an open-addressing table from 53-bit hash to place, 16 bytes a slot.
- * Equal hashes of different ids stand side by side; the caller compares ids.
+ * Ids of the newest part of the log: an open-addressing table from 64-bit hash to place, 16 bytes a slot.
+ *
+ * The slot is the hash's top bits, so going through the slots meets the hashes almost in order: sealing needs no
+ * sort of the whole table and can stop anywhere. Equal hashes of different ids stand side by side; the caller
+ * compares ids.
  */
 export class HotIds {
-  #hashes: Float64Array
+  #hi: Uint32Array
+  #lo: Uint32Array
   #places: Float64Array
-  #mask: number
-  size = 0
+  #bits: number
+  #size = 0
+  #longestMove = 0
 
-  constructor(slots = 1024) {
-    this.#hashes = new Float64Array(slots)
+  constructor(entries = 0) {
+    this.#bits = Math.max(10, Math.ceil(Math.log2(Math.max(slotsMin, entries / loadMax))))
+    const slots = 2 ** this.#bits + spareSlots
+    this.#hi = new Uint32Array(slots)
+    this.#lo = new Uint32Array(slots)
     this.#places = new Float64Array(slots)
-    this.#mask = slots - 1
+  }
+
+  get size(): number {
+    return this.#size
   }
 
   get bytes(): number {
-    return this.#hashes.byteLength + this.#places.byteLength
+    return this.#places.length * 16
   }
 
-  add(hash: number, place: number): void {
-    if (this.size * 3 >= this.#hashes.length * 2) this.#grow()
-    this.#put(hash, place)
-    this.size++
+  add(hi: number, lo: number, place: number): void {
+    if (this.#size >= 2 ** this.#bits * loadMax) this.#rebuild(this.#bits + 1)
+    while (!this.#put(hi, lo, place)) this.#rebuild(this.#bits + 1)
+    this.#size++
   }
 
-  /** Whether any id with this hash may be here. */
-  has(hash: number): boolean {
-    return this.#slotOf(hash) >= 0
-  }
-
-  /** Places of all ids with this hash. */
-  find(hash: number): number[] {
-    const found: number[] = []
-    for (let slot = hash & this.#mask; this.#hashes[slot] !== 0; slot = (slot + 1) & this.#mask) {
-      if (this.#hashes[slot] === hash) found.push(this.#places[slot]!)
-    }
-    return found
-  }
-
-  /** All entries, sorted by hash: what a sealed segment is made of. */
-  sorted(): { hashes: Float64Array; places: Float64Array } {
-    const hashes = this.#hashes.filter((hash) => hash !== 0).sort()
-    const places = new Float64Array(hashes.length)
-    for (let i = 0; i < hashes.length; i++) {
-      const hash = hashes[i]!
-      if (hash !== hashes[i - 1]) places[i] = this.#places[this.#slotOf(hash)]!
-      else places[i] = this.#twin(hash, i - hashes.indexOf(hash))
-    }
-    return { hashes, places }
-  }
-
-  /** The n-th entry with this hash. */
-  #twin(hash: number, n: number): number {
-    return this.find(hash)[n]!
-  }
-
-  #slotOf(hash: number): number {
-    for (let slot = hash & this.#mask; this.#hashes[slot] !== 0; slot = (slot + 1) & this.#mask) {
-      if (this.#hashes[slot] === hash) return slot
-    }
-    return -1
-  }
-
-  #put(hash: number, place: number): void {
-    let slot = hash & this.#mask
-    while (this.#hashes[slot] !== 0) slot = (slot + 1) & this.#mask
-    this.#hashes[slot] = hash
-    this.#places[slot] = place
-  }
-
-  #grow(): void {
-    const hashes = this.#hashes
+  /** Whether an id with this hash may be here. */
+  has(hi: number, lo: number): boolean {
+    const his = this.#hi
     const places = this.#places
-    this.#hashes = new Float64Array(hashes.length * 2)
-    this.#places = new Float64Array(hashes.length * 2)
-    this.#mask = this.#hashes.length - 1
-    for (let slot = 0; slot < hashes.length; slot++)
-      if (hashes[slot] !== 0) this.#put(hashes[slot]!, places[slot]!)
+    for (let slot = hi >>> (32 - this.#bits); places[slot] !== 0; slot++) {
+      if (his[slot] === hi && this.#lo[slot] === lo && places[slot] !== undone) return true
+      if (slot + 1 === places.length) return false
+    }
+    return false
+  }
+
+  /** Adds the places of all ids with this hash to `found`. */
+  find(hi: number, lo: number, found: number[]): void {
+    for (let slot = this.#slotOf(hi); slot < this.#places.length && this.#places[slot] !== 0; slot++) {
+      const place = this.#places[slot]!
+      if (this.#hi[slot] === hi && this.#lo[slot] === lo && place !== undone) found.push(place)
+    }
+  }
+
+  /** Puts another place where `before` is; `false` if there is no such entry. */
+  replace(hi: number, lo: number, before: number, place: number): boolean {
+    for (let slot = this.#slotOf(hi); slot < this.#places.length && this.#places[slot] !== 0; slot++) {
+      if (this.#hi[slot] === hi && this.#lo[slot] === lo && this.#places[slot] === before) {
+        this.#places[slot] = place
+        return true
+      }
+    }
+    return false
+  }
+
+  /** Takes back an `add` of a transaction that was rolled back. */
+  undo(hi: number, lo: number, place: number): void {
+    this.replace(hi, lo, place, undone)
+  }
+
+  /** Slots in all: the bound for `visit`. */
+  get slots(): number {
+    return this.#places.length
+  }
+
+  /** Gives `visit` the entries of the slots from `from` to before `to`. Answers the next slot. */
+  visit(from: number, to: number, visit: (hi: number, lo: number, place: number) => void): number {
+    const end = Math.max(from, Math.min(to, this.#places.length))
+    for (let slot = from; slot < end; slot++) {
+      const place = this.#places[slot]!
+      if (place > 0) visit(this.#hi[slot]!, this.#lo[slot]!, place)
+    }
+    return end
+  }
+
+  /** Slots before this one hold everything whose high half is below `bound`: probing moves an entry so far at most. */
+  slotPast(bound: number): number {
+    return Math.floor(bound / 2 ** (32 - this.#bits)) + this.#longestMove + 1
+  }
+
+  /** Forgets what `keep` does not want. */
+  filter(keep: (place: number) => boolean): HotIds {
+    const kept = new HotIds(this.#size)
+    this.visit(0, this.slots, (hi, lo, place) => {
+      if (keep(place)) kept.add(hi, lo, place)
+    })
+    return kept
+  }
+
+  #slotOf(hi: number): number {
+    return hi >>> (32 - this.#bits)
+  }
+
+  /** `false` if the spare slots are used up. */
+  #put(hi: number, lo: number, place: number): boolean {
+    const first = this.#slotOf(hi)
+    let slot = first
+    while (this.#places[slot] !== 0) if (++slot >= this.#places.length) return false
+    if (slot - first > this.#longestMove) this.#longestMove = slot - first
+    this.#hi[slot] = hi
+    this.#lo[slot] = lo
+    this.#places[slot] = place
+    return true
+  }
+
+  #rebuild(bits: number): void {
+    const [hi, lo, places] = [this.#hi, this.#lo, this.#places]
+    const slots = 2 ** bits + spareSlots
+    this.#bits = bits
+    this.#longestMove = 0
+    this.#hi = new Uint32Array(slots)
+    this.#lo = new Uint32Array(slots)
+    this.#places = new Float64Array(slots)
+    for (let slot = 0; slot < places.length; slot++) {
+      if (places[slot]! > 0) this.#put(hi[slot]!, lo[slot]!, places[slot]!)
+    }
   }
 }

@@ -2,11 +2,9 @@ import type { Engine } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
 import { checkOptionNames, requireOptions, wholeNumber } from '../../options.ts'
 import { SqliteEngine } from './sqlite-engine.ts'
+import { sqliteLimits } from './sqlite-limits.ts'
 
 export { sqliteFacts } from './facts.ts'
-
-const lockWaitMsDefault = 10_000
-const lockWaitMsMax = 600_000
 
 export interface SqliteOptions {
   /** Path of the database file; its folder must exist. Created if missing. Several processes may open one file. */
@@ -31,8 +29,8 @@ export function sqlite(options: SqliteOptions): Engine {
   }
   const lockWaitMs = wholeNumber('lockWaitMs', options.lockWaitMs, {
     min: 1,
-    max: lockWaitMsMax,
-    fallback: lockWaitMsDefault,
+    max: sqliteLimits.lockWaitMsMax,
+    fallback: sqliteLimits.lockWaitMsDefault,
   })
   return new SqliteEngine({ file, lockWaitMs })
 }

@@ -2,9 +2,9 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { PartitionBounds, ReadRequest, ReadResult } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
 import { decodeBatch } from '../../event/batch-codec.ts'
-import type { StoredEvent } from '../../event/event.ts'
-import { batchChecksum } from './log-writer.ts'
+import type { EventRecord, StoredEvent } from '../../event/event.ts'
 import { offsetOf, placeOf } from './place.ts'
+import { damagedRow, parseSkips, rowChecksum } from './stored-row.ts'
 
 interface PartitionRow {
   readonly id: number
@@ -12,13 +12,24 @@ interface PartitionRow {
   readonly end: number
 }
 
-/** Reads the log over a connection of its own. Each statement sees one committed state of the file. */
+/** Events collected so far, and where the next row must begin. */
+interface Collected {
+  readonly events: StoredEvent[]
+  bytes: number
+  expected: number
+}
+
+/**
+ * Reads the log over a connection of its own. Each statement sees one committed state of the file. A row that is
+ * damaged or missing stops the reader; nothing is skipped (F3).
+ */
 export class LogReader {
   readonly #file: string
   readonly #partition: StatementSync
   readonly #rowBefore: StatementSync
   readonly #rowsFrom: StatementSync
   readonly #timeBefore: StatementSync
+  readonly #topicExists: StatementSync
 
   constructor(database: DatabaseSync, file: string) {
     this.#file = file
@@ -27,42 +38,49 @@ export class LogReader {
        where t.name = ? and p.partition = ?`,
     )
     this.#rowBefore = database.prepare(
-      'select place, count from semel_batch where place <= ? and place >= ? order by place desc limit 1',
+      'select place from semel_batch where place <= ? and place >= ? order by place desc limit 1',
     )
     this.#rowsFrom = database.prepare(
-      `select place, count, append_time, crc, head, body from semel_batch
+      `select place, count, append_time, crc, skips, head, body from semel_batch
        where place >= ? and place < ? order by place`,
     )
     this.#timeBefore = database.prepare(
       'select place, count, append_time from semel_batch where place >= ? and place < ? order by place desc limit 1',
     )
+    this.#topicExists = database.prepare(
+      'select count(*) as partitions from semel_topic t join semel_partition p on p.topic_id = t.id where t.name = ?',
+    )
   }
 
   read(request: ReadRequest): ReadResult {
-    const { topic, partition, offset, maxEvents, maxBytes } = request
+    const { topic, partition, offset } = request
     const row = this.partition(topic, partition)
     if (offset < row.earliest || offset > row.end) throw outOfRange(request, row)
     if (offset === row.end) return { events: [], next: offset, end: row.end }
-    const limit = { from: placeOf(row.id, offset), to: placeOf(row.id, row.end), maxEvents, maxBytes }
-    const events = this.#readRows(this.#firstPlace(row, offset), limit, request)
-    const next = events.length === 0 ? offset : events.at(-1)!.offset + 1
+    const { events } = this.#collect(request, row)
     if (events.length === 0) throw this.#missing(request, row.end)
-    return { events, next, end: row.end }
+    return { events, next: events.at(-1)!.offset + 1, end: row.end }
   }
 
   partition(topic: string, partition: number): PartitionRow {
     const row = this.#partition.get(topic, partition)
-    if (row === undefined)
+    if (row === undefined) {
       throw new SemelError('UNKNOWN_TOPIC', `there is no ${topic}/${partition}`, { field: 'topic' })
+    }
     return { id: Number(row.id), earliest: Number(row.earliest), end: Number(row.next_offset) }
   }
 
-  bounds(topic: string, partition: number): PartitionBounds {
-    const { earliest, end } = this.partition(topic, partition)
-    return { earliest, end }
+  bounds(topic: string): readonly PartitionBounds[] {
+    const partitions = Number(this.#topicExists.get(topic)?.partitions)
+    if (partitions === 0)
+      throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${topic}`, { field: 'topic' })
+    return Array.from({ length: partitions }, (_, partition) => {
+      const { earliest, end } = this.partition(topic, partition)
+      return { earliest, end }
+    })
   }
 
-  /** First offset appended at or after `time`: a binary search over rows, whose append times never decrease. */
+  /** First offset appended at or after `time`: a binary search over rows, whose append times never decrease (R2). */
   offsetAt(topic: string, partition: number, time: number): number {
     const { id, earliest, end } = this.partition(topic, partition)
     let low = earliest
@@ -75,96 +93,90 @@ export class LogReader {
       if (Number(row.append_time) >= time) high = first
       else low = first + Number(row.count)
     }
-    return low
+    return Math.max(low, earliest)
   }
 
-  #firstPlace({ id, earliest }: PartitionRow, offset: number): number {
-    const row = this.#rowBefore.get(placeOf(id, offset), placeOf(id, earliest))
-    return row === undefined ? placeOf(id, offset) : Number(row.place)
+  /** Append time of the event at `offset`. */
+  appendTimeAt({ id, earliest }: PartitionRow, offset: number): number | undefined {
+    const row = this.#timeBefore.get(placeOf(id, earliest), placeOf(id, offset + 1))
+    return row === undefined ? undefined : Number(row.append_time)
   }
 
-  #readRows(
-    firstPlace: number,
-    limit: { from: number; to: number; maxEvents: number; maxBytes: number },
-    request: ReadRequest,
-  ): StoredEvent[] {
-    const events: StoredEvent[] = []
-    let bytes = 0
-    let expected = firstPlace
-    for (const row of this.#rowsFrom.iterate(firstPlace, limit.to)) {
-      const place = Number(row.place)
-      if (place !== expected) throw this.#missing(request, offsetOf(place))
-      const head = String(row.head)
-      const body = String(row.body)
-      expected = place + Number(row.count)
-      const decoded = this.#decode(row, head, body, request)
-      const appendTime = Number(row.append_time)
-      const skip = Math.max(0, limit.from - place)
-      const bytesPerEvent = (head.length + body.length) / decoded.length
-      for (let i = skip; i < decoded.length; i++) {
-        if (events.length > 0 && (events.length >= limit.maxEvents || bytes >= limit.maxBytes)) return events
-        const { id, source, type, time, key, data, attributes } = decoded[i]!
-        events.push({
-          id,
-          source,
-          type,
-          time,
-          key,
-          data,
-          attributes,
-          offset: offsetOf(place) + i,
-          appendTime,
-        })
-        bytes += bytesPerEvent
-      }
-      if (events.length >= limit.maxEvents || bytes >= limit.maxBytes) return events
+  #collect(request: ReadRequest, { id, earliest, end }: PartitionRow): Collected {
+    const from = placeOf(id, request.offset)
+    const first = Number(this.#rowBefore.get(from, placeOf(id, earliest))?.place ?? from)
+    const collected: Collected = { events: [], bytes: 0, expected: first }
+    for (const row of this.#rowsFrom.iterate(first, placeOf(id, end))) {
+      if (Number(row.place) !== collected.expected) throw this.#missing(request, offsetOf(Number(row.place)))
+      if (!this.#takeRow(request, row, collected)) break
     }
-    return events
+    return collected
+  }
+
+  /** Adds a row's events; `false` when the read is full. Rows are taken whole if possible: none is decoded twice. */
+  #takeRow(request: ReadRequest, row: Record<string, unknown>, collected: Collected): boolean {
+    const { events } = collected
+    const first = offsetOf(Number(row.place))
+    const count = Number(row.count)
+    const skip = Math.max(0, request.offset - first)
+    const head = String(row.head)
+    const body = String(row.body)
+    const room = request.maxEvents - events.length
+    const size = ((head.length + body.length) * (count - skip)) / count
+    if (events.length > 0 && (count - skip > room || collected.bytes + size > request.maxBytes)) return false
+    const records = this.#decode(request, row, head, body)
+    const appendTime = Number(row.append_time)
+    const bytesPerEvent = size / (count - skip)
+    for (let i = skip; i < count && events.length < request.maxEvents; i++) {
+      if (events.length > 0 && collected.bytes + bytesPerEvent > request.maxBytes) return false
+      collected.bytes += bytesPerEvent
+      events.push(stored(records[i]!, first + i, appendTime))
+    }
+    collected.expected = Number(row.place) + count
+    return events.length < request.maxEvents && collected.bytes < request.maxBytes
   }
 
   #decode(
+    { topic, partition }: ReadRequest,
     row: Record<string, unknown>,
     head: string,
     body: string,
-    request: ReadRequest,
-  ): ReturnType<typeof decodeBatch> {
-    const from = offsetOf(Number(row.place))
-    if (batchChecksum(head, body) !== Number(row.crc)) {
-      throw this.#corrupt(
-        `checksum mismatch in ${request.topic}/${request.partition}`,
-        from,
-        from + Number(row.count),
-      )
+  ): readonly EventRecord[] {
+    const place = Number(row.place)
+    const count = Number(row.count)
+    const skips = row.skips === null ? null : String(row.skips)
+    const frame = { place, count, appendTime: Number(row.append_time), skips }
+    if (rowChecksum(frame, head, body) !== Number(row.crc)) {
+      throw damagedRow(this.#file, `${topic}/${partition}`, offsetOf(place), count)
     }
-    const events = decodeBatch({ head, body })
-    if (events.length === Number(row.count)) return events
-    throw this.#corrupt(
-      `wrong number of events in ${request.topic}/${request.partition}`,
-      from,
-      from + Number(row.count),
+    const records = decodeBatch({ head, body })
+    const skipped = new Set(parseSkips(skips))
+    const kept = skipped.size === 0 ? records : records.filter((_, i) => !skipped.has(i))
+    if (kept.length === count) return kept
+    throw damagedRow(this.#file, `${topic}/${partition}`, offsetOf(place), count)
+  }
+
+  #missing({ topic, partition, offset }: ReadRequest, upTo: number): SemelError {
+    return new SemelError(
+      'STORAGE_CORRUPT',
+      `${this.#file} is damaged: of ${topic}/${partition}, events between ${offset} and ${upTo} are missing`,
+      { hint: 'keep a copy of the file, then restore from a backup; nothing was skipped' },
     )
-  }
-
-  #missing({ topic, partition, offset }: ReadRequest, to: number): SemelError {
-    return this.#corrupt(`events are missing in ${topic}/${partition}`, offset, to)
-  }
-
-  #corrupt(what: string, from: number, to: number): SemelError {
-    return new SemelError('STORAGE_CORRUPT', `${this.#file}: ${what}, offsets ${from} to ${to - 1}`, {
-      hint: 'keep a copy of the file and restore from a backup; nothing was skipped or deleted',
-    })
   }
 }
 
-function outOfRange({ topic, partition, offset }: ReadRequest, { earliest, end }: PartitionRow): SemelError {
+function stored(record: EventRecord, offset: number, appendTime: number): StoredEvent {
+  const { id, source, type, time, key, data, attributes } = record
+  return { id, source, type, time, key, data, attributes, offset, appendTime }
+}
+
+function outOfRange(
+  { topic, partition, offset }: ReadRequest,
+  { earliest, end }: { readonly earliest: number; readonly end: number },
+): SemelError {
   return new SemelError(
     'OFFSET_OUT_OF_RANGE',
-    `${topic}/${partition} holds ${earliest} to ${end - 1}, not ${offset}`,
-    {
-      field: 'offset',
-      earliest,
-      end,
-      actual: offset,
-    },
+    `${topic}/${partition} holds offsets ${earliest} to ${end}, not ${offset}`,
+    { field: 'offset', earliest, end, actual: offset },
   )
 }

@@ -1,9 +1,12 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { TopicSpec } from '../../engine/engine.ts'
-import { assert, SemelError } from '../../errors.ts'
-import { decodeIds } from '../../event/batch-codec.ts'
+import { SemelError } from '../../errors.ts'
 import { DedupIndex } from './dedup-index.ts'
-import { partitionIdMax, placeOf } from './place.ts'
+import { type GenerationRow, type GenerationRows, IdGeneration } from './id-generation.ts'
+import { hashHeadIds } from './id-hash.ts'
+import { offsetOf, partitionIdMax, partitionIdOf, placeOf } from './place.ts'
+import { parseSkips } from './stored-row.ts'
+import { checkContradiction } from './topic-contradiction.ts'
 
 /** What the writer knows of a topic. */
 export interface TopicEntry {
@@ -13,18 +16,28 @@ export interface TopicEntry {
   dedupWindowMs: number
   /** Ids inside the window; absent where the topic asks for none. */
   dedup: DedupIndex | undefined
+  /** Its generations changed since somebody looked whether some should become one. */
+  mayMerge: boolean
 }
 
-/** Head of a partition. Changed in memory as the transaction goes, written once at its end. */
-export interface PartitionEntry {
-  readonly id: number
-  readonly partition: number
+/** What a transaction changes of a partition. */
+export interface HeadState {
   nextOffset: number
   appendTime: number
   duplicates: number
+}
+
+/** Head of a partition. Changed in memory as the transaction goes, written once at its end. */
+export interface PartitionEntry extends HeadState {
+  readonly id: number
+  readonly partition: number
   dirty: boolean
+  /** As the file has it: what a rollback goes back to. */
+  committed: HeadState
   /** Offset up to which the dedup index knows the partition's ids. */
   indexedTo: number
+  /** Offset up to which the ids are in sealed generations. */
+  sealedTo: number
 }
 
 /**
@@ -33,21 +46,36 @@ export interface PartitionEntry {
  */
 export class LogTables {
   readonly #database: DatabaseSync
+  readonly #generationRows: GenerationRows
+  readonly #hashSeed: number
   readonly #topics = new Map<string, TopicEntry>()
+  readonly #dirty: PartitionEntry[] = []
   readonly #readDataVersion: StatementSync
   readonly #updateHead: StatementSync
+  readonly #rowsToIndex: StatementSync
   #dataVersion = -1
+  #declared = false
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, generationRows: GenerationRows, hashSeed: number) {
     this.#database = database
+    this.#generationRows = generationRows
+    this.#hashSeed = hashSeed
     this.#readDataVersion = database.prepare('pragma data_version')
     this.#updateHead = database.prepare(
       'update semel_partition set next_offset = ?, append_time = ?, duplicates = ? where id = ?',
+    )
+    this.#rowsToIndex = database.prepare(
+      `select place, count, append_time, skips, cast(head as blob) as head from semel_batch
+       where place >= ? and place < ? order by place`,
     )
   }
 
   get topics(): Iterable<TopicEntry> {
     return this.#topics.values()
+  }
+
+  get hashSeed(): number {
+    return this.#hashSeed
   }
 
   topic(name: string): TopicEntry {
@@ -56,19 +84,71 @@ export class LogTables {
     throw new SemelError('UNKNOWN_TOPIC', `topic ${name} does not exist in this file`, { field: 'topic' })
   }
 
+  partition(topic: string, partition: number): PartitionEntry {
+    const head = this.topic(topic).partitions[partition]
+    if (head !== undefined) return head
+    throw new SemelError('UNKNOWN_TOPIC', `topic ${topic} has no partition ${partition}`, {
+      field: 'partition',
+    })
+  }
+
+  /** The latest append time of all partitions: the append clock never shows less (R2, N3). */
+  latestAppendTime(): number {
+    let latest = 0
+    for (const { partitions } of this.#topics.values()) {
+      for (const { appendTime } of partitions) if (appendTime > latest) latest = appendTime
+    }
+    return latest
+  }
+
   /** Called first in every transaction: takes in what other processes committed. Answers whether there was any. */
-  catchUp(): boolean {
+  catchUp(nowMs: number): boolean {
     const version = Number(this.#readDataVersion.get()?.data_version)
     if (version === this.#dataVersion) return false
-    this.#dataVersion = version
     this.#readTopics()
-    const newest = this.#newestSegments()
-    for (const topic of this.#topics.values()) this.#catchUpIds(topic, newest.get(topic.id) ?? 0)
+    for (const topic of this.#topics.values()) this.#catchUpIds(topic, nowMs)
+    this.#dataVersion = version
     return true
   }
 
-  /** Forgets everything; used after a rollback, when memory is ahead of the file. */
-  forget(): void {
+  /** A head is about to change. */
+  touch(head: PartitionEntry): void {
+    if (head.dirty) return
+    head.dirty = true
+    this.#dirty.push(head)
+  }
+
+  /** Writes changed heads. The last thing before commit. */
+  flush(): void {
+    for (const { id, nextOffset, appendTime, duplicates } of this.#dirty) {
+      this.#updateHead.run(nextOffset, appendTime, duplicates, id)
+    }
+  }
+
+  /** The transaction is durable. */
+  keep(): void {
+    for (const head of this.#dirty) {
+      const { nextOffset, appendTime, duplicates } = head
+      head.committed = { nextOffset, appendTime, duplicates }
+      head.indexedTo = nextOffset
+      head.dirty = false
+    }
+    this.#dirty.length = 0
+    this.#declared = false
+    for (const { dedup } of this.#topics.values()) dedup?.keep()
+  }
+
+  /** The transaction was rolled back: memory goes back to what the file says. */
+  undo(): void {
+    for (const head of this.#dirty) {
+      Object.assign(head, head.committed)
+      head.dirty = false
+    }
+    this.#dirty.length = 0
+    for (const { dedup } of this.#topics.values()) dedup?.undo()
+    if (!this.#declared) return
+    // Topics that were created, or windows that were changed, are known again as the file has them.
+    this.#declared = false
     this.#topics.clear()
     this.#dataVersion = -1
   }
@@ -76,6 +156,20 @@ export class LogTables {
   /** Creates missing topics; TOPIC_CONTRADICTION before anything is written. */
   declare(specs: readonly TopicSpec[]): void {
     for (const spec of specs) checkContradiction(spec, this.#topics.get(spec.name))
+    let partitions = 0
+    for (const topic of this.#topics.values()) partitions += topic.partitions.length
+    for (const spec of specs) if (!this.#topics.has(spec.name)) partitions += spec.partitions
+    if (partitions > partitionIdMax) {
+      throw new SemelError(
+        'TOO_LARGE',
+        `a file holds at most ${partitionIdMax} partitions, not ${partitions}`,
+        {
+          field: 'partitions',
+          limit: partitionIdMax,
+          actual: partitions,
+        },
+      )
+    }
     for (const spec of specs) {
       const known = this.#topics.get(spec.name)
       if (known === undefined) this.#create(spec)
@@ -83,49 +177,23 @@ export class LogTables {
     }
   }
 
-  /** Writes changed heads. The last thing before commit. */
-  flush(): void {
-    for (const topic of this.#topics.values()) {
-      for (const head of topic.partitions) {
-        if (!head.dirty) continue
-        head.dirty = false
-        this.#updateHead.run(head.nextOffset, head.appendTime, head.duplicates, head.id)
-      }
-    }
-  }
-
-  #create(spec: TopicSpec): void {
+  #create({ name, partitions: count, dedupWindowMs }: TopicSpec): void {
+    this.#declared = true
     const { lastInsertRowid } = this.#database
-      .prepare('insert into semel_topic (name, partitions, dedup_window_ms) values (?, ?, ?)')
-      .run(spec.name, spec.partitions, spec.dedupWindowMs)
-    const topicId = Number(lastInsertRowid)
+      .prepare('insert into semel_topic (name, dedup_window_ms) values (?, ?)')
+      .run(name, dedupWindowMs)
+    const id = Number(lastInsertRowid)
     const insert = this.#database.prepare('insert into semel_partition (topic_id, partition) values (?, ?)')
-    const partitions: PartitionEntry[] = []
-    for (let partition = 0; partition < spec.partitions; partition++) {
-      const id = Number(insert.run(topicId, partition).lastInsertRowid)
-      if (id > partitionIdMax)
-        throw new SemelError('TOO_LARGE', 'this file holds too many partitions', { limit: partitionIdMax })
-      partitions.push({
-        id,
-        partition,
-        nextOffset: 0,
-        appendTime: 0,
-        duplicates: 0,
-        dirty: false,
-        indexedTo: 0,
-      })
-    }
-    const dedup = spec.dedupWindowMs > 0 ? new DedupIndex(this.#database, topicId) : undefined
-    this.#topics.set(spec.name, {
-      id: topicId,
-      name: spec.name,
-      partitions,
-      dedupWindowMs: spec.dedupWindowMs,
-      dedup,
+    const partitions = Array.from({ length: count }, (_, partition) => {
+      const partitionId = Number(insert.run(id, partition).lastInsertRowid)
+      return newHead(partitionId, partition, { nextOffset: 0, appendTime: 0, duplicates: 0 })
     })
+    const dedup = dedupWindowMs > 0 ? new DedupIndex() : undefined
+    this.#topics.set(name, { id, name, partitions, dedupWindowMs, dedup, mayMerge: false })
   }
 
   #changeWindow(topic: TopicEntry, windowMs: number): void {
+    this.#declared = true
     this.#database.prepare('update semel_topic set dedup_window_ms = ? where id = ?').run(windowMs, topic.id)
     topic.dedupWindowMs = windowMs
   }
@@ -137,90 +205,114 @@ export class LogTables {
          from semel_topic t join semel_partition p on p.topic_id = t.id order by t.id, p.partition`,
       )
       .all()
-    const before = new Map(this.#topics)
-    const partitions = new Map<string, PartitionEntry[]>()
     for (const row of rows) {
       const name = String(row.name)
-      const known = before.get(name)
-      const list = partitions.get(name) ?? []
-      partitions.set(name, list)
-      const indexedTo = known?.partitions[Number(row.partition)]?.indexedTo ?? 0
-      list.push(headOf(row, indexedTo))
-      if (list.length === 1) {
-        const dedupWindowMs = Number(row.dedup_window_ms)
-        const id = Number(row.topic_id)
-        this.#topics.set(name, { id, name, partitions: list, dedupWindowMs, dedup: known?.dedup })
+      const topic = this.#topics.get(name)
+      const state = {
+        nextOffset: Number(row.next_offset),
+        appendTime: Number(row.append_time),
+        duplicates: Number(row.duplicates),
       }
+      const known = topic?.partitions[Number(row.partition)]
+      if (known !== undefined) Object.assign(known, state, { committed: state })
+      else this.#addHead(row, newHead(Number(row.id), Number(row.partition), state))
+      if (topic !== undefined) topic.dedupWindowMs = Number(row.dedup_window_ms)
     }
   }
 
-  #newestSegments(): Map<number, number> {
+  #addHead(row: Record<string, unknown>, head: PartitionEntry): void {
+    const name = String(row.name)
+    const topic = this.#topics.get(name)
+    if (topic !== undefined) {
+      // A topic's partitions are created with it, in order, so this only goes on where the last row ended.
+      Object.assign(topic, { partitions: [...topic.partitions, head] })
+      return
+    }
+    const dedupWindowMs = Number(row.dedup_window_ms)
+    const dedup = dedupWindowMs > 0 ? new DedupIndex() : undefined
+    this.#topics.set(name, {
+      id: Number(row.topic_id),
+      name,
+      partitions: [head],
+      dedupWindowMs,
+      dedup,
+      mayMerge: true,
+    })
+  }
+
+  /** Brings the id index up to the heads: loads new generations, then reads the ids of rows it has not seen. */
+  #catchUpIds(topic: TopicEntry, nowMs: number): void {
+    const { dedup } = topic
+    if (dedup === undefined) return
+    this.#loadGenerations(topic, dedup)
+    this.#forgetSealed(topic, dedup)
+    const before = nowMs - topic.dedupWindowMs
+    for (const head of topic.partitions) this.#indexRows(dedup, head, before)
+    dedup.keep()
+  }
+
+  #loadGenerations(topic: TopicEntry, dedup: DedupIndex): void {
+    const known = new Map(dedup.generations.map((generation) => [generation.row.id, generation]))
     const rows = this.#database
-      .prepare('select topic_id, max(id) as id from semel_dedup_segment group by topic_id')
-      .all()
-    return new Map(rows.map((row) => [Number(row.topic_id), Number(row.id)]))
+      .prepare('select * from semel_id_generation where topic_id = ? order by rank')
+      .all(topic.id)
+    const isSame = rows.length === known.size && rows.every(({ id }) => known.has(Number(id)))
+    if (isSame) return
+    topic.mayMerge = true
+    dedup.setGenerations(
+      rows.map((row) => known.get(Number(row.id)) ?? this.#loadGeneration(generationOf(row))),
+    )
   }
 
-  /** Brings the id index up to the heads: loads new segments, then reads the ids of rows it has not seen. */
-  #catchUpIds(topic: TopicEntry, newestSegment: number): void {
-    if (topic.dedupWindowMs === 0) return
-    if (topic.dedup === undefined || !topic.dedup.isCurrent(newestSegment)) {
-      topic.dedup ??= new DedupIndex(this.#database, topic.id)
-      const sealedTo = topic.dedup.load()
-      for (const head of topic.partitions) head.indexedTo = sealedTo.get(head.id) ?? 0
+  #loadGeneration(row: GenerationRow): IdGeneration {
+    const filter = this.#generationRows.readFilter(row.id, row.entries)
+    return new IdGeneration(row, filter, this.#generationRows)
+  }
+
+  #forgetSealed(topic: TopicEntry, dedup: DedupIndex): void {
+    const rows = this.#database
+      .prepare('select id, partition, sealed_to from semel_partition where topic_id = ?')
+      .all(topic.id)
+    const sealedTo = new Map(rows.map((row) => [Number(row.id), Number(row.sealed_to)]))
+    if (topic.partitions.every((head) => head.sealedTo === sealedTo.get(head.id))) return
+    for (const head of topic.partitions) {
+      head.sealedTo = sealedTo.get(head.id) ?? 0
+      head.indexedTo = Math.max(head.indexedTo, head.sealedTo)
     }
-    for (const head of topic.partitions) this.#indexRows(topic, head)
+    dedup.forgetSealed((place) => offsetOf(place) < (sealedTo.get(partitionIdOf(place)) ?? 0))
   }
 
-  #indexRows(topic: TopicEntry, head: PartitionEntry): void {
+  #indexRows(dedup: DedupIndex, head: PartitionEntry, beforeMs: number): void {
     if (head.indexedTo >= head.nextOffset) return
-    const rows = this.#database
-      .prepare(
-        'select place, append_time, head from semel_batch where place >= ? and place < ? order by place',
-      )
-      .iterate(placeOf(head.id, head.indexedTo), placeOf(head.id, head.nextOffset))
-    for (const row of rows) {
-      const place = Number(row.place)
+    const from = placeOf(head.id, head.indexedTo)
+    for (const row of this.#rowsToIndex.iterate(from, placeOf(head.id, head.nextOffset))) {
       const appendTime = Number(row.append_time)
-      const ids = decodeIds(String(row.head))
-      for (let i = 0; i < ids.length; i++) topic.dedup!.remember(ids[i]!, place + i, appendTime)
+      if (appendTime <= beforeMs || !(row.head instanceof Uint8Array)) continue
+      const skips = parseSkips(row.skips)
+      const entries = Number(row.count) + skips.length
+      const hashes = hashHeadIds(row.head, entries, this.#hashSeed)
+      let place = Number(row.place)
+      for (let i = 0; i < entries; i++) {
+        if (skips.includes(i)) continue
+        dedup.add(hashes[2 * i]!, hashes[2 * i + 1]!, place, appendTime)
+        place++
+      }
     }
     head.indexedTo = head.nextOffset
   }
 }
 
-function headOf(row: Record<string, unknown>, indexedTo: number): PartitionEntry {
-  return {
-    id: Number(row.id),
-    partition: Number(row.partition),
-    nextOffset: Number(row.next_offset),
-    appendTime: Number(row.append_time),
-    duplicates: Number(row.duplicates),
-    dirty: false,
-    indexedTo,
-  }
+function newHead(id: number, partition: number, state: HeadState): PartitionEntry {
+  return { ...state, id, partition, dirty: false, committed: state, indexedTo: 0, sealedTo: 0 }
 }
 
-function checkContradiction(spec: TopicSpec, known: TopicEntry | undefined): void {
-  if (known === undefined) return
-  const stored = known.partitions.length
-  if (stored !== spec.partitions) {
-    throw new SemelError(
-      'TOPIC_CONTRADICTION',
-      `topic ${spec.name} has ${stored} partitions, not ${spec.partitions}`,
-      {
-        field: 'partitions',
-        actual: spec.partitions,
-        limit: stored,
-        hint: 'declare it as it is stored; changing the count is a migration',
-      },
-    )
+function generationOf(row: Record<string, unknown>): GenerationRow {
+  return {
+    id: Number(row.id),
+    rank: Number(row.rank),
+    entries: Number(row.entries),
+    chunks: Number(row.chunks),
+    oldestMs: Number(row.oldest_ms),
+    newestMs: Number(row.newest_ms),
   }
-  assert(known.name === spec.name, 'topics are found by name')
-  if (known.dedupWindowMs > 0 === spec.dedupWindowMs > 0) return
-  throw new SemelError(
-    'TOPIC_CONTRADICTION',
-    `topic ${spec.name} was created ${known.dedupWindowMs > 0 ? 'with' : 'without'} deduplication`,
-    { field: 'dedup', hint: 'declare it as it is stored' },
-  )
 }

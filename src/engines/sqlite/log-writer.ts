@@ -1,233 +1,218 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { crc32 } from 'node:zlib'
-import { type AppendPlan, type Content, type KnownEvent, planAppend } from '../../engine/append-plan.ts'
-import { assert, SemelError } from '../../errors.ts'
-import {
-  type BatchIds,
-  decodeBatch,
-  decodeIds,
-  decodePrints,
-  type EncodedBatch,
-  encodeBatch,
-  selectFromBatch,
-} from '../../event/batch-codec.ts'
+import { type BatchPlan, type KnownEvent, planAppend } from '../../engine/append-plan.ts'
+import { assert, type SemelError } from '../../errors.ts'
+import { decodeIds, encodeBatch } from '../../event/batch-codec.ts'
 import type { EventRecord } from '../../event/event.ts'
-import { fingerprint, printAt } from '../../event/fingerprint.ts'
+import { fingerprint } from '../../event/fingerprint.ts'
+import { type IncomingBatch, IncomingRow, incomingBatch } from './append-request.ts'
+import { crashPoint } from './crash-points.ts'
+import { FailedCalls } from './failed-calls.ts'
+import { hashBytes, idBytes } from './id-hash.ts'
+import type { KnownEvents } from './known-events.ts'
 import type { LogTables, PartitionEntry, TopicEntry } from './log-tables.ts'
-import { offsetOf, placeOf } from './place.ts'
-import { toWire } from './sqlite-errors.ts'
+import { placeOf } from './place.ts'
+import { QuickPlanner } from './quick-plan.ts'
+import { rowChecksum } from './stored-row.ts'
 import type { AppendReply, AppendRequest, WireAppended, WireBatch } from './writer-protocol.ts'
 
-/**
- * Appends batches to the log inside the writer's transaction, with deduplication (N1, N2, N3) and order (P2).
- *
- * The fast path: no id of the group may be known, so every batch is stored as the text it came in. Otherwise the
- * batches are decoded and the shared plan decides event by event.
- */
+/** A row is encoded anew if more of it than this would be dead weight. */
+const skippedShareMax = 0.5
+
+interface Planned {
+  readonly batches: readonly BatchPlan[]
+  readonly failures: ReadonlyMap<number, SemelError>
+}
+
+/** What a unit's emitted events come to, decided but not written. */
+export interface PlannedEmits {
+  readonly batches: readonly IncomingBatch[]
+  readonly plans: readonly BatchPlan[]
+}
+
+const noFailures: ReadonlyMap<number, SemelError> = new Map()
+
+/** Appends batches to the log inside the writer's transaction, with deduplication (N1, N2, N3) and order (P2). */
 export class LogWriter {
   readonly #tables: LogTables
-  readonly #now: () => number
+  readonly #known: KnownEvents
+  readonly #quick: QuickPlanner
   readonly #insert: StatementSync
-  readonly #rowAt: StatementSync
-  readonly #bodyAt: StatementSync
-  /** Failed calls reported so far, and the last count at which each partition was hit (P2). */
-  #failures = 0
-  readonly #failedAt = new Map<string, number>()
+  readonly #failed = new FailedCalls()
 
-  constructor(database: DatabaseSync, tables: LogTables, now: () => number) {
+  constructor(database: DatabaseSync, tables: LogTables, known: KnownEvents) {
     this.#tables = tables
-    this.#now = now
+    this.#known = known
+    this.#quick = new QuickPlanner(known)
     this.#insert = database.prepare(
-      'insert into semel_batch (place, count, append_time, crc, head, body) values (?, ?, ?, ?, ?, ?)',
+      'insert into semel_batch values (?, ?, ?, ?, ?, cast(? as text), ?, cast(? as text))',
     )
-    this.#rowAt = database.prepare(
-      'select place, count, append_time, head from semel_batch where place <= ? order by place desc limit 1',
-    )
-    this.#bodyAt = database.prepare('select body from semel_batch where place = ?')
   }
 
   /** All calls of a request were refused by something outside: later ones of theirs must not overtake (P2). */
-  noteRejected(request: AppendRequest): void {
-    this.#failures += request.calls
-    for (const { topic, partition } of request.batches)
-      this.#failedAt.set(`${topic}/${partition}`, this.#failures)
+  noteRejected({ calls, batches }: AppendRequest): void {
+    this.#failed.note(calls, batches)
   }
 
-  append(request: AppendRequest): AppendReply {
-    const heads = request.batches.map((batch) => this.#headOf(batch))
-    if (this.#isSurelyNew(request)) {
-      return { batches: request.batches.map((batch, b) => this.#store(batch, heads[b]!)), failures: [] }
+  append(request: AppendRequest, nowMs: number): AppendReply {
+    const batches = request.batches.map((wire) => incomingBatch(this.#tables, wire))
+    const { batches: plans, failures } = this.#plan(request, batches, nowMs)
+    this.#noteFailures(request, failures)
+    const stored = batches.map((batch, b) => this.#store(batch, plans[b]!, nowMs))
+    return {
+      batches: stored,
+      failures: [...failures].map(([call, error]) => [call, error.toJSON()] as const),
     }
-    return this.#appendPlanned(request)
   }
 
-  /** Emitted events of a unit: duplicates are left out, a conflict refuses the unit. */
-  appendEmitted(batches: readonly WireBatch[]): void {
-    const request: AppendRequest = {
-      op: 'append',
-      calls: 1,
-      failuresSeen: Number.POSITIVE_INFINITY,
-      durability: 'fsync',
-      batches,
+  /** Emitted events of a unit: duplicates are left out, a conflict refuses the unit before anything is written. */
+  planEmits(wires: readonly WireBatch[], nowMs: number): PlannedEmits {
+    const batches = wires.map((wire) => incomingBatch(this.#tables, wire))
+    const request = { calls: 1, failuresSeen: Number.POSITIVE_INFINITY }
+    const { batches: plans, failures } = this.#plan(request, batches, nowMs)
+    for (const failure of failures.values()) throw failure
+    return { batches, plans }
+  }
+
+  storeEmits({ batches, plans }: PlannedEmits, nowMs: number): void {
+    for (const [b, batch] of batches.entries()) this.#store(batch, plans[b]!, nowMs)
+  }
+
+  #plan(
+    request: { readonly calls: number; readonly failuresSeen: number },
+    batches: readonly IncomingBatch[],
+    nowMs: number,
+  ): Planned {
+    const isBlocked = (topic: string, partition: number): boolean => {
+      return this.#failed.blocks(topic, partition, request.failuresSeen)
     }
-    if (this.#isSurelyNew(request)) {
-      for (const batch of batches) this.#store(batch, this.#headOf(batch))
+    if (!batches.some(({ wire }) => isBlocked(wire.topic, wire.partition))) {
+      const quick = this.#quick.plan(batches, nowMs)
+      if (quick !== undefined) return { batches: quick, failures: noFailures }
+    }
+    return this.#fullPlan(request.calls, batches, isBlocked, nowMs)
+  }
+
+  /** Decides event by event; decodes what it must compare. */
+  #fullPlan(
+    calls: number,
+    batches: readonly IncomingBatch[],
+    isBlocked: (topic: string, partition: number) => boolean,
+    nowMs: number,
+  ): Planned {
+    const group = {
+      calls,
+      batches: batches.map(({ wire, rows }) => {
+        const { topic, partition, callOf, fresh } = wire
+        return {
+          topic,
+          partition,
+          callOf,
+          fresh,
+          ids: rows.flatMap(({ head }) => decodeIds(head.toString())),
+        }
+      }),
+    }
+    return planAppend(group, {
+      known: (topic, id) => this.#find(this.#tables.topic(topic), id, nowMs),
+      remembers: (topic) => this.#tables.topic(topic).dedup !== undefined,
+      nextOffset: (topic, partition) => this.#tables.partition(topic, partition).nextOffset,
+      blocked: isBlocked,
+      content: (b, index) => {
+        return { print: undefined, fingerprint: () => fingerprint(recordAt(batches[b]!, index)) }
+      },
+    })
+  }
+
+  #find(topic: TopicEntry, id: string, nowMs: number): KnownEvent | undefined {
+    const bytes = idBytes(id)
+    const hash = { hi: 0, lo: 0 }
+    hashBytes(bytes, 0, bytes.length, this.#tables.hashSeed, hash)
+    if (!topic.dedup!.mayKnow(hash.hi, hash.lo)) return undefined
+    const { known } = this.#known.find(topic, hash, bytes, nowMs - topic.dedupWindowMs)
+    if (known === undefined) return undefined
+    const { offset, row, index } = known
+    return { offset, print: undefined, fingerprint: () => fingerprint(row.records[index]!) }
+  }
+
+  #noteFailures({ batches }: AppendRequest, failures: ReadonlyMap<number, SemelError>): void {
+    if (failures.size === 0) return
+    const touched = batches.filter(({ callOf }) => {
+      return callOf === undefined ? failures.has(0) : callOf.some((call) => failures.has(call))
+    })
+    this.#failed.note(failures.size, touched)
+  }
+
+  #store(batch: IncomingBatch, plan: BatchPlan, nowMs: number): WireAppended {
+    const { firstOffset, keep, offsets, duplicates } = plan
+    const { head, rows } = batch
+    this.#tables.touch(head)
+    head.duplicates += duplicates?.size ?? 0
+    const kept = keep === undefined ? undefined : new Set(keep)
+    if (kept === undefined || kept.size > 0) {
+      assert(head.nextOffset === firstOffset, 'nothing comes between a plan and its writes')
+      head.appendTime = Math.max(head.appendTime, nowMs)
+    }
+    for (const row of rows) this.#storeRow(batch, row, kept)
+    return { firstOffset, offsets, duplicates: duplicates === undefined ? undefined : [...duplicates] }
+  }
+
+  #storeRow(batch: IncomingBatch, row: IncomingRow, kept: ReadonlySet<number> | undefined): void {
+    const { head, topic, wire } = batch
+    const skips = kept === undefined ? [] : skipsOf(row, kept)
+    const count = row.entries - skips.length
+    if (count === 0) return
+    if (skips.length > row.entries * skippedShareMax) {
+      this.#storeRow(batch, withoutSkipped(row, skips), undefined)
       return
     }
-    const plan = this.#plan(request)
-    const failure = plan.failures.get(0)
-    if (failure !== undefined) throw failure
-    this.#storePlanned(request, plan)
-  }
-
-  #isSurelyNew(request: AppendRequest): boolean {
-    if (
-      request.failuresSeen < this.#failures &&
-      request.batches.some((batch) => this.#isBlocked(batch, request))
-    )
-      return false
-    let explicit = 0
-    for (const batch of request.batches) {
-      const { dedup } = this.#tables.topic(batch.topic)
-      if (dedup === undefined || batch.fresh) continue
-      explicit++
-      const ids = decodeIds(batch.head)
-      if (ids.some((id) => dedup.mayKnow(id)) || new Set(ids).size < ids.length) return false
-    }
-    // One id may come twice in one call, under keys of different partitions.
-    return explicit < 2 || allDistinct(request.batches)
-  }
-
-  #isBlocked(batch: { topic: string; partition: number }, request: AppendRequest): boolean {
-    return (this.#failedAt.get(`${batch.topic}/${batch.partition}`) ?? 0) > request.failuresSeen
-  }
-
-  #appendPlanned(request: AppendRequest): AppendReply {
-    const plan = this.#plan(request)
-    for (const [call] of plan.failures) this.#noteFailure(request, call)
-    const batches = this.#storePlanned(request, plan)
-    return {
-      batches,
-      failures: [...plan.failures].map(([call, error]) => [call, toWire(error, '')] as const),
-    }
-  }
-
-  #plan(request: AppendRequest): AppendPlan {
-    const heads = request.batches.map((batch) => decodePrints(batch.head))
-    const batches = request.batches.map(({ topic, partition, callOf, fresh }, b) => {
-      return { topic, partition, callOf, fresh, ids: heads[b]!.ids }
-    })
-    return planAppend(
-      { calls: request.calls, batches },
-      {
-        known: (topic, id) => this.#known(this.#tables.topic(topic), id),
-        remembers: (topic) => this.#tables.topic(topic).dedup !== undefined,
-        nextOffset: (topic, partition) => this.#tables.topic(topic).partitions[partition]!.nextOffset,
-        blocked: (topic, partition) => this.#isBlocked({ topic, partition }, request),
-        content: (b, index) => contentOf(heads[b]!, index, () => decodeBatch(request.batches[b]!)[index]!),
-      },
-    )
-  }
-
-  #storePlanned(request: AppendRequest, plan: AppendPlan): WireAppended[] {
-    return request.batches.map((batch, b) => {
-      const { firstOffset, keep, offsets, duplicates } = plan.batches[b]!
-      const head = this.#headOf(batch)
-      if (duplicates !== undefined) {
-        head.duplicates += duplicates.size
-        head.dirty = true
-      }
-      if (keep === undefined) this.#store(batch, head)
-      else if (keep.length > 0) this.#store({ ...batch, ...select(batch, keep), count: keep.length }, head)
-      return { firstOffset, offsets, duplicates: duplicates === undefined ? undefined : [...duplicates] }
-    })
-  }
-
-  #store(batch: WireBatch, head: PartitionEntry): WireAppended {
-    const topic = this.#tables.topic(batch.topic)
-    const firstOffset = head.nextOffset
-    const place = placeOf(head.id, firstOffset)
-    head.appendTime = Math.max(head.appendTime, this.#now())
-    head.nextOffset += batch.count
-    head.dirty = true
-    this.#insert.run(
+    const place = placeOf(head.id, head.nextOffset)
+    const frame = {
       place,
-      batch.count,
-      head.appendTime,
-      batchChecksum(batch.head, batch.body),
-      batch.head,
-      batch.body,
-    )
-    if (topic.dedup !== undefined) {
-      const ids = decodeIds(batch.head)
-      assert(ids.length === batch.count, 'a batch has one id per event')
-      for (let i = 0; i < ids.length; i++) topic.dedup.remember(ids[i]!, place + i, head.appendTime)
-      head.indexedTo = head.nextOffset
+      count,
+      appendTime: head.appendTime,
+      skips: skips.length === 0 ? null : JSON.stringify(skips),
     }
-    return { firstOffset, offsets: undefined, duplicates: undefined }
+    const crc = rowChecksum(frame, row.head, row.body)
+    // Ids that this process made will not come again, so nobody will look for their place in the body.
+    const ends = topic.dedup === undefined || wire.fresh ? null : row.ends
+    this.#insert.run(place, count, head.appendTime, crc, frame.skips, row.head, ends, row.body)
+    head.nextOffset += count
+    if (topic.dedup !== undefined) this.#remember(topic, head, row, skips, place)
+    crashPoint('writer.row-stored')
   }
 
-  /** The first event with this id that is still inside the topic's window. */
-  #known(topic: TopicEntry, id: string): KnownEvent | undefined {
-    const since = this.#now() - topic.dedupWindowMs
-    for (const place of topic.dedup!.candidates(id)) {
-      const row = this.#rowAt.get(place)
-      if (row === undefined) continue
-      const index = place - Number(row.place)
-      // A place whose row is gone was passed by retention; its id went with it.
-      if (index >= Number(row.count) || Number(row.append_time) <= since) continue
-      const head = String(row.head)
-      const stored = decodePrints(head)
-      if (stored.ids[index] !== id) continue
-      const decode = (): EventRecord =>
-        decodeBatch({ head, body: String(this.#bodyAt.get(Number(row.place))?.body) })[index]!
-      const { print, fingerprint: exact } = contentOf(stored, index, decode)
-      return { offset: offsetOf(place), print, fingerprint: exact }
+  #remember(
+    topic: TopicEntry,
+    head: PartitionEntry,
+    row: IncomingRow,
+    skips: readonly number[],
+    firstPlace: number,
+  ): void {
+    const dedup = topic.dedup!
+    const hashes = row.hashes(this.#tables.hashSeed)
+    const skipped = skips.length === 0 ? undefined : new Set(skips)
+    let place = firstPlace
+    for (let i = 0; i < row.entries; i++) {
+      if (skipped?.has(i)) continue
+      dedup.add(hashes[2 * i]!, hashes[2 * i + 1]!, place++, head.appendTime, row.expired?.get(i))
     }
-    return undefined
-  }
-
-  #noteFailure(request: AppendRequest, call: number): void {
-    this.#failures++
-    for (const batch of request.batches) {
-      const touched = batch.callOf === undefined ? call === 0 : batch.callOf.includes(call)
-      if (touched) this.#failedAt.set(`${batch.topic}/${batch.partition}`, this.#failures)
-    }
-  }
-
-  #headOf(batch: WireBatch): PartitionEntry {
-    const head = this.#tables.topic(batch.topic).partitions[batch.partition]
-    if (head !== undefined) return head
-    throw new SemelError('UNKNOWN_TOPIC', `topic ${batch.topic} has no partition ${batch.partition}`, {
-      field: 'partition',
-    })
   }
 }
 
-/** CRC-32 over both texts of a batch. Written with it, compared at every read (F3). */
-export function batchChecksum(head: string, body: string): number {
-  return crc32(body, crc32(head))
+function recordAt({ rows }: IncomingBatch, index: number): EventRecord {
+  const row = rows.findLast(({ first }) => first <= index)!
+  return row.records[index - row.first]!
 }
 
-function contentOf(head: BatchIds, index: number, decode: () => EventRecord): Content {
-  const print = head.prints === undefined ? undefined : printAt(head.prints, index)
-  return { print, fingerprint: () => fingerprint(decode()) }
+function skipsOf(row: IncomingRow, kept: ReadonlySet<number>): number[] {
+  const skips: number[] = []
+  for (let i = 0; i < row.entries; i++) if (!kept.has(row.first + i)) skips.push(i)
+  return skips
 }
 
-function select(batch: WireBatch, keep: readonly number[]): EncodedBatch {
-  if (batch.ends !== undefined) return selectFromBatch({ ...batch, ends: batch.ends }, keep)
-  const records = decodeBatch(batch)
-  return encodeBatch(keep.map((index) => records[index]!))
-}
-
-function allDistinct(batches: readonly WireBatch[]): boolean {
-  const seen = new Set<string>()
-  for (const batch of batches) {
-    for (const id of decodeIds(batch.head)) {
-      const name = `${batch.topic}\u0000${id}`
-      if (seen.has(name)) return false
-      seen.add(name)
-    }
-  }
-  return true
+function withoutSkipped(row: IncomingRow, skips: readonly number[]): IncomingRow {
+  const skipped = new Set(skips)
+  const records = row.records.filter((_, i) => !skipped.has(i))
+  const { head, body } = encodeBatch(records)
+  return new IncomingRow(head, body, records.length, row.first)
 }

@@ -1,23 +1,27 @@
 /** Version of the file format. Opening migrates forward and refuses backward (STORAGE_FORMAT). */
 export const formatVersion = 1
 
+/** `PRAGMA application_id` of our files, so that tools such as `file` can tell: "Seml". */
+export const applicationId = 0x53656d6c
+
 /**
  * Everything Semel keeps in a file. The prefix keeps it apart from the user's own tables.
  *
- * A batch of events is one row: three to five times faster than a row per event, and one checksum covers it.
- * The view shows single events to anyone with a SQL shell.
+ * A batch of events is one row: three to five times faster than a row per event, and one checksum covers it. Its
+ * columns, in the order they are needed: `skips` lists entries of the batch that are no events (duplicates and
+ * failed calls, left in because cutting them out would mean encoding the rest again); `ends` has the end of each
+ * entry in the body, 4 bytes each, where ids were the caller's own and may come again.
  */
 export const schemaSql = `
-create table if not exists semel_meta (name text primary key, value text not null) without rowid, strict;
+create table semel_meta (name text primary key, value text not null) without rowid, strict;
 
-create table if not exists semel_topic (
+create table semel_topic (
   id integer primary key,
   name text not null unique,
-  partitions integer not null,
   dedup_window_ms integer not null
 ) strict;
 
-create table if not exists semel_partition (
+create table semel_partition (
   id integer primary key,
   topic_id integer not null references semel_topic (id),
   partition integer not null,
@@ -25,19 +29,22 @@ create table if not exists semel_partition (
   next_offset integer not null default 0,
   append_time integer not null default 0,
   duplicates integer not null default 0,
+  sealed_to integer not null default 0,
   unique (topic_id, partition)
 ) strict;
 
-create table if not exists semel_batch (
+create table semel_batch (
   place integer primary key,
   count integer not null,
   append_time integer not null,
   crc integer not null,
+  skips text,
   head text not null,
+  ends blob,
   body text not null
 ) strict;
 
-create table if not exists semel_task (
+create table semel_task (
   id integer primary key,
   grp text not null,
   topic text not null,
@@ -50,15 +57,21 @@ create table if not exists semel_task (
   unique (grp, topic, partition)
 ) strict;
 
-create table if not exists semel_state (
-  task_id integer not null,
-  store text not null,
+create table semel_store (
+  id integer primary key,
+  task_id integer not null references semel_task (id),
+  name text not null,
+  unique (task_id, name)
+) strict;
+
+create table semel_state (
+  store_id integer not null,
   key text not null,
   value text not null,
-  primary key (task_id, store, key)
+  primary key (store_id, key)
 ) without rowid, strict;
 
-create table if not exists semel_member (
+create table semel_member (
   grp text not null,
   member text not null,
   seen_at integer not null,
@@ -67,39 +80,57 @@ create table if not exists semel_member (
   primary key (grp, member)
 ) without rowid, strict;
 
-create table if not exists semel_dedup_segment (
+create table semel_id_generation (
   id integer primary key,
   topic_id integer not null,
-  level integer not null,
+  rank integer not null,
   entries integer not null,
-  newest_ms integer not null,
-  filter blob not null
+  chunks integer not null,
+  oldest_ms integer not null,
+  newest_ms integer not null
 ) strict;
 
-create table if not exists semel_dedup_chunk (
-  segment_id integer not null,
-  first_hash integer not null,
-  entries blob not null,
-  primary key (segment_id, first_hash)
-) without rowid, strict;
+create table semel_id_chunk (row integer primary key, entries blob not null) strict;
 
-create table if not exists semel_dedup_mark (partition_id integer primary key, sealed_to integer not null) strict;
+create table semel_id_filter (row integer primary key, bits blob not null) strict;
 
-create view if not exists semel_events as
+create table semel_id_build (
+  topic_id integer primary key,
+  generation integer not null,
+  chunks integer not null,
+  builder text not null,
+  seen_at integer not null
+) strict;
+
+create table semel_id_garbage (generation integer primary key, chunks integer not null, deleted integer not null) strict;
+
+create view semel_events as
+with entry as (
+  select
+    b.place, b.append_time, b.skips, b.head, e.key as i, e.type as data_type, e.value as data_value, e.atom as data_atom,
+    (select count(*) from json_each(coalesce(b.skips, '[]')) s where s.value < e.key) as skipped
+  from semel_batch b join json_each(b.body) e
+  where b.skips is null or e.key not in (select value from json_each(b.skips))
+)
 select
   t.name as topic,
   p.partition as partition,
-  b.place % 68719476736 + e.key as "offset",
-  json_extract(b.head, '$.ids[' || e.key || ']') as id,
-  iif(json_type(b.head, '$.types') = 'array', json_extract(b.head, '$.types[' || e.key || ']'), json_extract(b.head, '$.types')) as type,
-  iif(json_type(b.head, '$.sources') = 'array', json_extract(b.head, '$.sources[' || e.key || ']'), json_extract(b.head, '$.sources')) as source,
-  iif(json_type(b.head, '$.keys') = 'array', json_extract(b.head, '$.keys[' || e.key || ']'), json_extract(b.head, '$.keys')) as key,
-  strftime('%Y-%m-%dT%H:%M:%fZ', iif(json_type(b.head, '$.times') = 'array', json_extract(b.head, '$.times[' || e.key || ']'), json_extract(b.head, '$.times')) / 1000.0, 'unixepoch') as time,
-  strftime('%Y-%m-%dT%H:%M:%fZ', b.append_time / 1000.0, 'unixepoch') as append_time,
-  json_extract(b.head, '$.attrs.subject."' || e.key || '"') as subject,
-  iif(e.type in ('object', 'array'), e.value, e.atom) as data
-from semel_batch b
-join semel_partition p on p.id = b.place / 68719476736
-join semel_topic t on t.id = p.topic_id
-join json_each(b.body) e;
+  n.place % 1099511627776 + n.i - n.skipped as "offset",
+  json_extract(n.head, '$.ids[' || n.i || ']') as id,
+  iif(json_type(n.head, '$.types') = 'array', json_extract(n.head, '$.types[' || n.i || ']'), json_extract(n.head, '$.types')) as type,
+  iif(json_type(n.head, '$.sources') = 'array', json_extract(n.head, '$.sources[' || n.i || ']'), json_extract(n.head, '$.sources')) as source,
+  iif(json_type(n.head, '$.keys') = 'array', json_extract(n.head, '$.keys[' || n.i || ']'), json_extract(n.head, '$.keys')) as key,
+  strftime('%Y-%m-%dT%H:%M:%fZ', iif(json_type(n.head, '$.times') = 'array', json_extract(n.head, '$.times[' || n.i || ']'), json_extract(n.head, '$.times')) / 1000.0, 'unixepoch') as time,
+  strftime('%Y-%m-%dT%H:%M:%fZ', n.append_time / 1000.0, 'unixepoch') as append_time,
+  json_extract(n.head, '$.attrs.subject."' || n.i || '"') as subject,
+  json_extract(n.head, '$.attrs.datacontenttype."' || n.i || '"') as datacontenttype,
+  json_extract(n.head, '$.attrs.dataschema."' || n.i || '"') as dataschema,
+  json_extract(n.head, '$.attrs.correlationid."' || n.i || '"') as correlationid,
+  json_extract(n.head, '$.attrs.causationid."' || n.i || '"') as causationid,
+  json_extract(n.head, '$.attrs.traceparent."' || n.i || '"') as traceparent,
+  json_extract(n.head, '$.attrs.producersequence."' || n.i || '"') as producersequence,
+  iif(n.data_type in ('object', 'array'), n.data_value, n.data_atom) as data
+from entry n
+join semel_partition p on p.id = n.place / 1099511627776
+join semel_topic t on t.id = p.topic_id;
 `

@@ -22,11 +22,11 @@ import type {
 } from '../../engine/engine.ts'
 import { LeaseBalancer } from '../../engine/lease-balancer.ts'
 import type { EngineStatus } from '../../engine/status.ts'
-import { assert, SemelError } from '../../errors.ts'
+import { assert } from '../../errors.ts'
 import { orAborted } from '../../platform/wait.ts'
 import { AppendWatch } from './append-watch.ts'
 import { openForReading } from './database-file.ts'
-import { toUnitRequest, toWireBatch } from './encode-unit.ts'
+import { toUnitRequest, toWireBatch } from './encode-request.ts'
 import { sqliteFacts } from './facts.ts'
 import { LogReader } from './log-reader.ts'
 import { fromWire } from './sqlite-errors.ts'
@@ -65,7 +65,7 @@ export class SqliteEngine implements Engine {
 
   async open(context: EngineContext): Promise<void> {
     const { file, lockWaitMs } = this.#settings
-    const writer = await WriterClient.start({ file, lockWaitMs }, context.platform.clock)
+    const writer = await WriterClient.start({ file, lockWaitMs }, context.platform)
     const database = openForReading(file)
     const watch = new AppendWatch(database, context.platform)
     const reader = new LogReader(database, file)
@@ -113,11 +113,7 @@ export class SqliteEngine implements Engine {
   }
 
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {
-    const { database, reader } = this.#file
-    const row = database.prepare('select partitions from semel_topic where name = ?').get(topic)
-    if (row === undefined)
-      throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${topic}`, { field: 'topic' })
-    return Array.from({ length: Number(row.partitions) }, (_, partition) => reader.bounds(topic, partition))
+    return this.#file.reader.bounds(topic)
   }
 
   async offsetAt(topic: string, partition: number, time: number): Promise<number> {
@@ -159,25 +155,39 @@ export class SqliteEngine implements Engine {
     const { writer, watch } = this.#file
     signal.throwIfAborted()
     const session = writer.newSession()
-    const transaction = new SqliteTransaction(writer, session, () => watch.notify())
     const beginning = writer.sessionRequest({ op: 'begin' }, session)
+    const transaction = new SqliteTransaction(writer, session, () => watch.notify())
     try {
       await orAborted(beginning, signal)
       return transaction
     } catch (error) {
-      // Whoever gave up while waiting must not keep the turn that comes later.
-      if (signal.aborted) void beginning.then(() => transaction.rollback()).catch(() => undefined)
+      // Given up while it waited: it may still begin, and must then end at once.
+      if (signal.aborted) beginning.then(() => transaction.rollback()).catch(() => undefined)
       throw error
     }
   }
 
   async status(): Promise<EngineStatus> {
-    const { database, reader, context } = this.#file
-    return sqliteStatus(database, reader, this.#settings.file, context.platform.clock.now())
+    const { database, reader, context, writer } = this.#file
+    const figures = await writer.request({ op: 'status' })
+    const status = snapshotOf(database, () => {
+      return sqliteStatus(database, reader, this.#settings.file, context.platform.clock.now())
+    })
+    return { ...status, storage: { ...status.storage, ...Object(figures) } }
   }
 
   get #file(): OpenFile {
     assert(this.#open !== undefined, 'the guard lets nothing in before open')
     return this.#open
+  }
+}
+
+/** Everything `read` reads is of one moment. */
+function snapshotOf<T>(database: DatabaseSync, read: () => T): T {
+  database.exec('begin')
+  try {
+    return read()
+  } finally {
+    database.exec('commit')
   }
 }

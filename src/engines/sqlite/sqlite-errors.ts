@@ -15,7 +15,7 @@ const resultCodes = {
   corrupt: 11,
   full: 13,
   cantOpen: 14,
-  tooBig: 18,
+  protocol: 15,
   notADatabase: 26,
 } as const
 
@@ -31,10 +31,23 @@ export function isBusy(error: unknown): boolean {
   return code === resultCodes.busy || code === resultCodes.locked
 }
 
+const fatalCodes: ReadonlySet<number | undefined> = new Set([
+  resultCodes.readOnly,
+  resultCodes.ioError,
+  resultCodes.corrupt,
+  resultCodes.cantOpen,
+  resultCodes.protocol,
+  resultCodes.notADatabase,
+])
+
 /** After such an error nothing more may be written before the file was opened again (D4). */
 export function isFatal(error: unknown): boolean {
-  const code = resultCodeOf(error)
-  return code === resultCodes.ioError || code === resultCodes.corrupt || code === resultCodes.notADatabase
+  return fatalCodes.has(resultCodeOf(error))
+}
+
+/** No space left. SQLite finds out while it writes pages, before the last one that makes a transaction exist. */
+export function isFull(error: unknown): boolean {
+  return resultCodeOf(error) === resultCodes.full
 }
 
 /** Our error for a failed write, with the outcome the caller knows. */

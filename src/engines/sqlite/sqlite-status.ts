@@ -3,7 +3,6 @@ import type { EngineStatus, MemberStatus, TaskStatus, TopicStatus } from '../../
 import { storeNames } from '../../engine/store-names.ts'
 import { fileBytes } from '../../platform/files.ts'
 import type { LogReader } from './log-reader.ts'
-import { placeOf } from './place.ts'
 
 /** Reads what the file knows about itself. */
 export function sqliteStatus(
@@ -16,7 +15,7 @@ export function sqliteStatus(
     topics: topicStatus(database),
     groups: taskStatus(database, reader, now),
     members: memberStatus(database, now),
-    storage: storageStatus(database, file),
+    storage: { file, fileBytes: fileBytes(file), walBytes: fileBytes(`${file}-wal`) },
   }
 }
 
@@ -46,7 +45,8 @@ function taskStatus(database: DatabaseSync, reader: LogReader, now: number): Tas
   const rows = database
     .prepare(
       `select grp, topic, partition, epoch, owner, expires_at, position,
-         (select count(*) from semel_state s where s.task_id = k.id and s.store = ?) as dead
+         (select count(*) from semel_state s join semel_store n on n.id = s.store_id
+          where n.task_id = k.id and n.name = ?) as dead
        from semel_task k order by grp, topic, partition`,
     )
     .all(storeNames.deadLetters)
@@ -70,18 +70,19 @@ function taskStatus(database: DatabaseSync, reader: LogReader, now: number): Tas
 function waitingSince(
   database: DatabaseSync,
   reader: LogReader,
-  at: { topic: string; partition: number; position: number | undefined },
+  { topic, partition, position }: { topic: string; partition: number; position: number | undefined },
 ): number | undefined {
-  const known = database.prepare('select 1 from semel_topic where name = ?').get(at.topic)
+  if (position === undefined) return undefined
+  const known = database
+    .prepare(
+      'select 1 from semel_partition p join semel_topic t on t.id = p.topic_id where t.name = ? and p.partition = ?',
+    )
+    .get(topic, partition)
   // The task may belong to a topic of another engine, whose log this file does not hold.
   if (known === undefined) return undefined
-  const { id, earliest, end } = reader.partition(at.topic, at.partition)
-  const position = at.position ?? earliest
-  if (position >= end) return undefined
-  const row = database
-    .prepare('select append_time from semel_batch where place <= ? order by place desc limit 1')
-    .get(placeOf(id, position))
-  return row === undefined ? undefined : Number(row.append_time)
+  const row = reader.partition(topic, partition)
+  if (position >= row.end) return undefined
+  return reader.appendTimeAt(row, Math.max(position, row.earliest))
 }
 
 function memberStatus(database: DatabaseSync, now: number): MemberStatus[] {
@@ -94,14 +95,4 @@ function memberStatus(database: DatabaseSync, now: number): MemberStatus[] {
     report: JSON.parse(String(row.report)),
     silentMs: Math.max(0, now - Number(row.seen_at)),
   }))
-}
-
-function storageStatus(database: DatabaseSync, file: string): Record<string, number | string> {
-  const sealed = database.prepare('select coalesce(sum(entries), 0) as ids from semel_dedup_segment').get()
-  return {
-    file,
-    fileBytes: fileBytes(file),
-    walBytes: fileBytes(`${file}-wal`),
-    sealedIds: Number(sealed?.ids),
-  }
 }

@@ -1,6 +1,6 @@
 import type { Row, Unit, UnitTransaction } from '../../engine/engine.ts'
 import { assert } from '../../errors.ts'
-import { toUnitRequest } from './encode-unit.ts'
+import { toUnitRequest } from './encode-request.ts'
 import type { WriterClient } from './writer-client.ts'
 
 /** A user transaction: its statements run in the writer thread, one round trip each. */

@@ -4,19 +4,27 @@ import type { ScanRequest, StateEntry, TaskId, TaskPosition } from '../../engine
 /** Reads positions and state over the reading connection. */
 export class StateReader {
   readonly #task: StatementSync
+  readonly #store: StatementSync
   readonly #value: StatementSync
   readonly #scan: StatementSync
-  readonly #ids = new Map<string, number>()
+  readonly #scanFirst: StatementSync
+  /** Numbers of stores; they never change once they exist. */
+  readonly #storeIds = new Map<string, number>()
 
   constructor(database: DatabaseSync) {
     this.#task = database.prepare(
-      'select id, position, log_id from semel_task where grp = ? and topic = ? and partition = ?',
+      'select position, log_id from semel_task where grp = ? and topic = ? and partition = ?',
     )
-    this.#value = database.prepare(
-      'select value from semel_state where task_id = ? and store = ? and key = ?',
+    this.#store = database.prepare(
+      `select s.id from semel_store s join semel_task t on t.id = s.task_id
+       where t.grp = ? and t.topic = ? and t.partition = ? and s.name = ?`,
     )
+    this.#value = database.prepare('select value from semel_state where store_id = ? and key = ?')
     this.#scan = database.prepare(
-      'select key, value from semel_state where task_id = ? and store = ? and key > ? order by key limit ?',
+      'select key, value from semel_state where store_id = ? and key > ? order by key limit ?',
+    )
+    this.#scanFirst = database.prepare(
+      'select key, value from semel_state where store_id = ? order by key limit ?',
     )
   }
 
@@ -27,35 +35,28 @@ export class StateReader {
   }
 
   read(task: TaskId, store: string, keys: readonly string[]): (string | undefined)[] {
-    const id = this.#idOf(task)
+    const id = this.#idOf(task, store)
     if (id === undefined) return keys.map(() => undefined)
     return keys.map((key) => {
-      const row = this.#value.get(id, store, key)
+      const row = this.#value.get(id, key)
       return row === undefined ? undefined : String(row.value)
     })
   }
 
   scan({ task, store, after, limit }: ScanRequest): StateEntry[] {
-    const id = this.#idOf(task)
+    const id = this.#idOf(task, store)
     if (id === undefined) return []
-    // Without `after`, the empty key counts too; SQLite sorts NULL and numbers before any text.
-    const rows = after === undefined ? this.#first(id, store, limit) : this.#scan.all(id, store, after, limit)
+    const rows = after === undefined ? this.#scanFirst.all(id, limit) : this.#scan.all(id, after, limit)
     return rows.map((row) => ({ key: String(row.key), value: String(row.value) }))
   }
 
-  #first(id: number, store: string, limit: number): Record<string, unknown>[] {
-    const empty = this.#value.get(id, store, '')
-    const rest = this.#scan.all(id, store, '', limit)
-    return empty === undefined ? rest : [{ key: '', value: empty.value }, ...rest].slice(0, limit)
-  }
-
-  #idOf({ group, topic, partition }: TaskId): number | undefined {
-    const name = `${group}/${topic}/${partition}`
-    const known = this.#ids.get(name)
+  #idOf({ group, topic, partition }: TaskId, store: string): number | undefined {
+    const name = `${group}\u0000${topic}\u0000${partition}\u0000${store}`
+    const known = this.#storeIds.get(name)
     if (known !== undefined) return known
-    const row = this.#task.get(group, topic, partition)
+    const row = this.#store.get(group, topic, partition, store)
     if (row === undefined) return undefined
-    this.#ids.set(name, Number(row.id))
+    this.#storeIds.set(name, Number(row.id))
     return Number(row.id)
   }
 }

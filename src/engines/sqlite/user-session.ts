@@ -2,13 +2,10 @@ import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Row } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
 import { crashPoint } from './crash-points.ts'
-import { writeError } from './sqlite-errors.ts'
+import { isFatal } from './sqlite-errors.ts'
+import { checkStatement } from './user-statement.ts'
 import type { Writer } from './writer.ts'
 import type { SessionRequest, WriteReply } from './writer-protocol.ts'
-
-/** Statements that would end or leave the transaction that is not theirs. */
-const forbidden = /^(begin|commit|end|rollback|savepoint|release|attach|detach|pragma|vacuum)\b/i
-const comments = /^(\s+|--[^\n]*(\n|$)|\/\*[\s\S]*?\*\/|;)+/
 
 /** The open transaction that holds a task's user SQL. One at a time; other writes of the process wait for it. */
 export class UserSession {
@@ -23,13 +20,19 @@ export class UserSession {
     this.#file = file
   }
 
+  begin(nowMs: number): void {
+    try {
+      this.#writer.begin(true, nowMs)
+    } catch (error) {
+      this.#writer.rollback()
+      throw this.#writer.failure(error)
+    }
+    crashPoint('session.begun')
+  }
+
   /** Runs one request. `finish` and `rollback` end the session, whatever they answer. */
-  run(request: SessionRequest): WriteReply {
+  run(request: Exclude<SessionRequest, { op: 'begin' }>): WriteReply {
     switch (request.op) {
-      case 'begin':
-        this.#writer.begin(true)
-        crashPoint('session.begun')
-        return undefined
       case 'query':
         return this.#query(request.text, request.params)
       case 'mark':
@@ -50,44 +53,58 @@ export class UserSession {
   }
 
   #query(text: string, params: readonly unknown[]): readonly Row[] {
-    if (forbidden.test(text.replace(comments, ''))) {
-      throw new SemelError('QUERY_FAILED', 'this statement would end the transaction it runs in', {
-        field: 'text',
-        hint: 'the unit commits by itself; throw in the handler to undo its statements',
-      })
-    }
+    const values = params.map(toSqlValue)
+    let rows: readonly Row[]
     try {
-      const statement = this.#database.prepare(text)
-      const rows = statement.all(...params.map(toSqlValue))
-      return rows.map((row) => ({ ...row }))
+      const statement = checkStatement(this.#database, text)
+      rows = statement.all(...values).map((row) => ({ ...row }))
     } catch (error) {
-      // SQLite's own text names tables and columns, never bound values.
-      const reason = error instanceof Error ? error.message : String(error)
-      throw new SemelError('QUERY_FAILED', `the statement failed: ${reason}`, { field: 'text', cause: error })
+      if (isFatal(error)) {
+        this.#writer.rollback()
+        throw this.#writer.failure(error)
+      }
+      throw queryFailed(error)
     }
+    if (this.#database.isTransaction) return rows
+    this.#writer.rollback()
+    throw new SemelError('QUERY_FAILED', 'the statement ended the transaction it ran in', { field: 'text' })
   }
 
   #finish(unit: Extract<SessionRequest, { op: 'finish' }>['unit']): void {
     try {
       this.#writer.applyUnit(unit)
-      this.#writer.tables.flush()
       crashPoint('session.before-commit')
+      this.#writer.commit()
     } catch (error) {
       this.#writer.rollback()
-      throw writeError(error, this.#file, 'not-applied')
+      throw this.#writer.failure(error)
     }
-    this.#writer.commitOrFail()
     crashPoint('session.committed')
+  }
+
+  get file(): string {
+    return this.#file
   }
 }
 
-function toSqlValue(value: unknown): SQLInputValue {
-  if (value === undefined) return null
+/** SQLite's own texts name tables and columns, never bound values. */
+function queryFailed(error: unknown): SemelError {
+  if (error instanceof SemelError) return error
+  const reason = error instanceof Error ? error.message : 'unknown reason'
+  return new SemelError('QUERY_FAILED', `the statement failed: ${reason}`, { field: 'text', cause: error })
+}
+
+function toSqlValue(value: unknown, index: number): SQLInputValue {
   if (typeof value === 'boolean') return value ? 1 : 0
   if (value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'bigint')
     return value
   if (value instanceof Uint8Array) return value
-  throw new SemelError('QUERY_FAILED', 'a parameter must be null, text, a number, a boolean or bytes', {
-    field: 'params',
-  })
+  throw new SemelError(
+    'QUERY_FAILED',
+    'a parameter is null, a string, a number, a bigint, a boolean or bytes',
+    {
+      field: 'params',
+      index,
+    },
+  )
 }

@@ -1,7 +1,8 @@
 import { Worker } from 'node:worker_threads'
 import { SemelError } from '../../errors.ts'
-import type { Clock } from '../../platform/platform.ts'
+import type { Platform, Timer } from '../../platform/platform.ts'
 import { fromWire } from './sqlite-errors.ts'
+import { sqliteLimits } from './sqlite-limits.ts'
 import type {
   FromWriter,
   SessionRequest,
@@ -16,46 +17,50 @@ const workerFile = new URL(
   import.meta.url.endsWith('.ts') ? './writer-worker.ts' : './writer-worker.js',
   import.meta.url,
 )
+const latenessCheckMs = 1_000
 
 interface Pending {
   readonly resolve: (reply: WriteReply) => void
   readonly reject: (error: Error) => void
+  readonly dueMs: number
 }
 
 /** The main thread's end of the writer thread: requests go out in order, each is answered once. */
 export class WriterClient {
   readonly #worker: Worker
   readonly #file: string
-  readonly #clock: Clock
+  readonly #platform: Platform
   readonly #pending = new Map<number, Pending>()
   #nextId = 1
   #ended: SemelError | undefined
+  #lateness: Timer | undefined
   readonly logId: string
 
-  private constructor(worker: Worker, file: string, logId: string, clock: Clock) {
+  private constructor(worker: Worker, file: string, logId: string, platform: Platform) {
     this.#worker = worker
-    this.#clock = clock
     this.#file = file
+    this.#platform = platform
     this.logId = logId
-    worker.on('message', (messages: readonly FromWriter[]) => {
-      for (const message of messages) this.#settle(message)
-    })
+    worker.on('message', (answers: FromWriter) => this.#settle(answers))
     worker.on('error', (cause) => this.#end(cause))
     worker.on('exit', () => this.#end(undefined))
   }
 
   /** Starts the thread and waits until the file is open. */
-  static async start(options: WriterOptions, clock: Clock): Promise<WriterClient> {
+  static async start(options: WriterOptions, platform: Platform): Promise<WriterClient> {
     const worker = new Worker(workerFile, { workerData: options, name: 'semel-sqlite-writer' })
     const ready = await new Promise<WriterReady>((resolve, reject) => {
       worker.once('message', resolve)
       worker.once('error', reject)
     })
-    if (ready.error !== undefined) throw fromWire(ready.error)
     worker.removeAllListeners('error')
+    if (ready.error !== undefined) {
+      await worker.terminate()
+      throw fromWire(ready.error)
+    }
     // Only requests under way keep the process alive.
     worker.unref()
-    return new WriterClient(worker, options.file, ready.logId!, clock)
+    return new WriterClient(worker, options.file, ready.logId!, platform)
   }
 
   request(request: WriteRequest): Promise<WriteReply> {
@@ -74,8 +79,8 @@ export class WriterClient {
 
   /** Lets the thread finish what it has, close the file and end. */
   async close(): Promise<void> {
-    if (this.#ended !== undefined) return
-    await this.#send({ op: 'close' }, undefined).catch(() => undefined)
+    if (this.#ended === undefined) await this.#send({ op: 'close' }, undefined).catch(() => undefined)
+    this.#lateness?.cancel()
     await this.#worker.terminate()
   }
 
@@ -83,21 +88,39 @@ export class WriterClient {
     const ended = this.#ended
     if (ended !== undefined) return Promise.reject(ended)
     const id = this.#nextId++
-    const message: ToWriter = { id, now: this.#clock.now(), session, request }
+    const { clock } = this.#platform
+    const message: ToWriter = { id, now: clock.now(), session, request }
     return new Promise((resolve, reject) => {
       if (this.#pending.size === 0) this.#worker.ref()
-      this.#pending.set(id, { resolve, reject })
+      this.#pending.set(id, { resolve, reject, dueMs: clock.monotonic() + sqliteLimits.requestMsMax })
+      this.#watchLateness()
       this.#worker.postMessage(message)
     })
   }
 
-  #settle({ id, reply, error }: FromWriter): void {
-    const pending = this.#pending.get(id)
-    if (pending === undefined) return
-    this.#pending.delete(id)
+  #settle(answers: FromWriter): void {
+    for (const { id, reply, error } of answers) {
+      const pending = this.#pending.get(id)
+      if (pending === undefined) continue
+      this.#pending.delete(id)
+      if (error === undefined) pending.resolve(reply)
+      else pending.reject(fromWire(error))
+    }
     if (this.#pending.size === 0) this.#worker.unref()
-    if (error === undefined) pending.resolve(reply)
-    else pending.reject(fromWire(error))
+  }
+
+  /** No request hangs for ever (U3), whatever the disk does. The oldest is always the first to be late. */
+  #watchLateness(): void {
+    this.#lateness ??= this.#platform.timers.after(latenessCheckMs, () => {
+      this.#lateness = undefined
+      const now = this.#platform.clock.monotonic()
+      for (const [id, { dueMs, reject }] of this.#pending) {
+        if (dueMs > now) break
+        this.#pending.delete(id)
+        reject(late())
+      }
+      if (this.#pending.size > 0) this.#watchLateness()
+    })
   }
 
   #end(cause: unknown): void {
@@ -113,4 +136,16 @@ export class WriterClient {
     for (const { reject } of this.#pending.values()) reject(unknown)
     this.#pending.clear()
   }
+}
+
+function late(): SemelError {
+  return new SemelError(
+    'DEADLINE_EXCEEDED',
+    `the writer did not answer within ${sqliteLimits.requestMsMax} ms`,
+    {
+      outcome: 'unknown',
+      retryable: true,
+      limit: sqliteLimits.requestMsMax,
+    },
+  )
 }

@@ -3,7 +3,7 @@ import type { Durability } from '../../engine/facts.ts'
 import type { GroupView } from '../../engine/lease-table.ts'
 import type { WireError } from './sqlite-errors.ts'
 
-/** What the main thread asks of the writer thread. One request, one reply, in any order. */
+/** What the main thread asks of the writer thread. One request, one reply. */
 export type WriteRequest =
   | AppendRequest
   | UnitRequest
@@ -24,6 +24,7 @@ export type WriteRequest =
     }
   | { readonly op: 'release'; readonly task: TaskId; readonly epoch: number }
   | { readonly op: 'leave'; readonly group: string; readonly member: string }
+  | { readonly op: 'status' }
 
 export interface AppendRequest {
   readonly op: 'append'
@@ -33,17 +34,19 @@ export interface AppendRequest {
   readonly batches: readonly WireBatch[]
 }
 
-/** An encoded batch on its way to its row. */
+/** A batch, encoded in the rows it will be stored in. */
 export interface WireBatch {
   readonly topic: string
   readonly partition: number
+  readonly rows: readonly WireRow[]
+  readonly callOf: Uint32Array | undefined
+  readonly fresh: boolean
+}
+
+export interface WireRow {
   readonly count: number
   readonly head: string
   readonly body: string
-  /** End of each event's text in the body; given where ids were chosen by the publisher. */
-  readonly ends: Uint32Array | undefined
-  readonly callOf: Uint32Array | undefined
-  readonly fresh: boolean
 }
 
 export interface UnitRequest {
@@ -54,12 +57,14 @@ export interface UnitRequest {
   readonly to: number
   readonly logId: string
   readonly batches: readonly WireBatch[]
-  /** State changes: store, then keys and values by column; `null` deletes. */
-  readonly state: readonly {
-    readonly store: string
-    readonly keys: string[]
-    readonly values: (string | null)[]
-  }[]
+  readonly state: readonly WireChanges[]
+}
+
+/** State changes of a store by column; `undefined` deletes. */
+export interface WireChanges {
+  readonly store: string
+  readonly keys: readonly string[]
+  readonly values: readonly (string | undefined)[]
 }
 
 /** Requests of the one open user transaction. While it is open, all other requests wait. */
@@ -82,7 +87,16 @@ export interface AppendReply {
   readonly failures: readonly (readonly [call: number, error: WireError])[]
 }
 
-export type WriteReply = AppendReply | GroupView | readonly Row[] | number | undefined
+/** What only the writer knows, for status. */
+export interface WriterFigures {
+  readonly dedupIdsInMemory: number
+  readonly dedupIds: number
+  readonly dedupMemoryBytes: number
+  readonly commits: number
+  readonly requests: number
+}
+
+export type WriteReply = AppendReply | GroupView | WriterFigures | readonly Row[] | number | undefined
 
 /** Messages to the writer. `session` is set for requests of an open user transaction. */
 export interface ToWriter {
@@ -93,7 +107,10 @@ export interface ToWriter {
   readonly request: WriteRequest | SessionRequest | { readonly op: 'close' }
 }
 
-export interface FromWriter {
+/** One message answers all requests of a transaction. */
+export type FromWriter = readonly WriterAnswer[]
+
+export interface WriterAnswer {
   readonly id: number
   readonly reply?: WriteReply
   readonly error?: WireError

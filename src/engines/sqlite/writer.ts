@@ -1,154 +1,206 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { isSemelError, SemelError } from '../../errors.ts'
+import { Checkpointer } from './checkpointer.ts'
 import { crashPoint } from './crash-points.ts'
+import { GenerationRows } from './id-generation.ts'
+import { IdKeeper } from './id-keeper.ts'
+import { KnownEvents } from './known-events.ts'
+import { LeaseWriter } from './lease-writer.ts'
 import { LogTables } from './log-tables.ts'
 import { LogWriter } from './log-writer.ts'
-import { isBusy, isFatal, type WireError, writeError } from './sqlite-errors.ts'
+import { isFatal, isFull, type WireError, writeError } from './sqlite-errors.ts'
 import { TaskWriter } from './task-writer.ts'
-import type { AppendReply, UnitRequest, WriteReply, WriteRequest } from './writer-protocol.ts'
+import { TransactionGate, type WriterClock } from './transaction-gate.ts'
+import type { UnitRequest, WriteReply, WriteRequest, WriterFigures } from './writer-protocol.ts'
 
-export interface WriterClock {
-  now(): number
-  monotonic(): number
-  /** Blocks this thread. The writer has nothing else to do while another process holds the lock. */
-  pause(ms: number): void
+export interface Timed<Request> {
+  readonly request: Request
+  /** The platform's wall clock when it was made. */
+  readonly now: number
 }
 
 export type Answer = { readonly reply: WriteReply } | { readonly error: WireError }
 
-const lockPauseMs = 0.2
-/** Others wrote within this time: leave them a gap between two transactions, or they might never get in. */
-const companyMs = 200
-const gapMs = 0.3
+export interface WriterParts {
+  readonly database: DatabaseSync
+  readonly file: string
+  readonly clock: WriterClock
+  readonly lockWaitMs: number
+  readonly hashSeed: number
+  /** Name of this writer among all that may build generations. */
+  readonly builder: string
+}
+
+/** About what a slice of work on the ids writes. */
+const choreBytes = 256 * 1024
+/** After a chore failed (disk full, file locked), the next is tried so much later. */
+const choresPauseMs = 1_000
 
 /**
  * The one writer of this process. Turns a group of requests into one transaction (group commit).
  *
- * Each request is checked before it writes, so a refused one leaves no trace and the others go on. Anything that
- * fails half-way rolls back the whole group: nothing of it exists then, and all of it is answered `not-applied`.
- * If the commit itself fails, nobody knows: all `unknown`, and no further write until the file is opened again (D4).
+ * Each request is checked before it writes, so a refused one leaves no trace and the others go on. What fails
+ * half-way rolls back the whole group; then each request is tried alone, so that one bad request hurts no other.
+ * After a failed write or flush nobody knows what the disk holds: all `unknown`, and nothing is written any more
+ * until the file is opened again (D4).
  */
 export class Writer {
-  readonly #database: DatabaseSync
   readonly #file: string
   readonly #clock: WriterClock
-  readonly #lockWaitMs: number
+  readonly #gate: TransactionGate
+  readonly #checkpointer: Checkpointer
   readonly #tables: LogTables
+  readonly #known: KnownEvents
   readonly #log: LogWriter
   readonly #tasks: TaskWriter
-  #synchronous: 'full' | 'normal' = 'full'
+  readonly #leases: LeaseWriter
+  readonly #keeper: IdKeeper
   #failed: SemelError | undefined
-  #lastCompanyMs = Number.NEGATIVE_INFINITY
+  #appendClockMs = 0
+  #requests = 0
+  #choresAfterMs = 0
 
-  constructor(database: DatabaseSync, file: string, clock: WriterClock, lockWaitMs: number) {
-    this.#database = database
+  constructor({ database, file, clock, lockWaitMs, hashSeed, builder }: WriterParts) {
+    const rows = new GenerationRows(database)
     this.#file = file
     this.#clock = clock
-    this.#lockWaitMs = lockWaitMs
-    this.#tables = new LogTables(database)
-    const now = (): number => clock.now()
-    this.#log = new LogWriter(database, this.#tables, now)
-    this.#tasks = new TaskWriter(database, this.#log, now)
-  }
-
-  get tables(): LogTables {
-    return this.#tables
+    this.#gate = new TransactionGate(database, clock, lockWaitMs)
+    this.#checkpointer = new Checkpointer(database)
+    this.#tables = new LogTables(database, rows, hashSeed)
+    this.#known = new KnownEvents(database, this.#tables, file)
+    this.#log = new LogWriter(database, this.#tables, this.#known)
+    this.#tasks = new TaskWriter(database)
+    this.#leases = new LeaseWriter(database)
+    this.#keeper = new IdKeeper(database, this.#tables, rows, clock, builder)
   }
 
   /** Runs requests in one transaction; one answer each, in order. */
-  run(requests: readonly WriteRequest[]): Answer[] {
-    if (this.#failed !== undefined) return requests.map(() => ({ error: this.#refusal() }))
-    try {
-      this.begin(requests.some((request) => request.op !== 'append' || request.durability === 'fsync'))
-    } catch (error) {
-      return this.#rejectAll(requests, error)
-    }
+  run(requests: readonly Timed<WriteRequest>[]): Answer[] {
+    this.#requests += requests.length
     const answers: Answer[] = []
     try {
-      for (const request of requests) answers.push(this.#runOne(request))
-      this.#tables.flush()
-      crashPoint('writer.heads-flushed')
+      this.begin(
+        requests.some(({ request }) => needsFlush(request)),
+        latest(requests),
+      )
+      for (const timed of requests) answers.push(this.#runOne(timed))
+      this.commit()
+      return answers
     } catch (error) {
       this.rollback()
-      return this.#rejectAll(requests, error)
+      return this.#afterFailure(requests, error)
     }
-    try {
-      this.commitOrFail()
-    } catch (error) {
-      const failure = { error: writeError(error, this.#file, 'unknown').toJSON() }
-      return requests.map(() => failure)
-    }
-    return answers
   }
 
-  get failed(): boolean {
-    return this.#failed !== undefined
-  }
-
-  /** Starts a transaction and takes in what others committed. Waits for other processes' locks, within limits. */
-  begin(durable: boolean): void {
-    this.#setSynchronous(durable ? 'full' : 'normal')
-    this.#leaveGap()
-    const dueMs = this.#clock.monotonic() + this.#lockWaitMs
-    for (;;) {
-      try {
-        this.#database.exec('begin immediate')
-        break
-      } catch (error) {
-        if (!isBusy(error) || this.#clock.monotonic() >= dueMs) throw error
-        this.#lastCompanyMs = this.#clock.monotonic()
-        this.#clock.pause(lockPauseMs)
-      }
-    }
+  /** Starts a transaction and takes in what others committed. */
+  begin(flushed: boolean, nowMs: number): void {
+    if (this.#failed !== undefined) throw this.#refusal()
+    this.#gate.begin(flushed)
     crashPoint('writer.begun')
-    try {
-      if (this.#tables.catchUp()) this.#lastCompanyMs = this.#clock.monotonic()
-    } catch (error) {
-      this.rollback()
-      throw error
+    if (this.#tables.catchUp(nowMs)) {
+      this.#gate.noteCompany()
+      this.#known.forgetRows()
+      this.#appendClockMs = Math.max(this.#appendClockMs, this.#tables.latestAppendTime())
     }
+    this.#appendClockMs = Math.max(this.#appendClockMs, nowMs)
     crashPoint('writer.caught-up')
   }
 
   /** Applies a unit inside the open transaction; throws before writing anything if it is refused. */
   applyUnit(unit: UnitRequest): void {
     const taskId = this.#tasks.check(unit)
+    this.#checkpointer.wrote(unit.batches, unit.state.length)
+    const emits =
+      unit.batches.length === 0 ? undefined : this.#log.planEmits(unit.batches, this.#appendClockMs)
     crashPoint('writer.unit-checked')
+    if (emits !== undefined) this.#log.storeEmits(emits, this.#appendClockMs)
+    crashPoint('writer.unit-emitted')
     this.#tasks.apply(unit, taskId)
     crashPoint('writer.unit-applied')
   }
 
-  /** Ends the open transaction. If that fails, the outcome is unknown and the writer writes no more. */
-  commitOrFail(): void {
+  /** Ends the open transaction. If that fails, the writer may have to stop for good; see `failure`. */
+  commit(): void {
+    this.#tables.flush()
+    crashPoint('writer.before-commit')
     try {
-      this.#sealIds()
-      crashPoint('writer.before-commit')
-      this.#database.exec('commit')
-      crashPoint('writer.committed')
+      this.#gate.commit()
     } catch (error) {
-      throw this.#failStop(error)
+      // A full disk is found while pages are written, and a transaction without its last page does not exist, not
+      // even after a crash. Of any other failure here nobody can tell what it left behind.
+      if (!isFull(error)) this.#failStop(error)
+      throw error
     }
+    crashPoint('writer.committed')
+    this.#tables.keep()
+    this.#tasks.keep()
   }
 
   rollback(): void {
-    if (this.#database.isTransaction) this.#database.exec('rollback')
-    this.#tables.forget()
-  }
-
-  /** From now on every write is refused (D4). */
-  #failStop(error: unknown): SemelError {
-    this.#failed = writeError(error, this.#file, 'unknown')
+    this.#tables.undo()
+    this.#tasks.undo()
+    this.#known.forgetRows()
     try {
-      this.rollback()
-    } catch {
-      // The connection is beyond help; the file is recovered when it is opened again.
+      this.#gate.rollback()
+    } catch (error) {
+      this.#failStop(error)
     }
-    return this.#failed
   }
 
-  #runOne(request: WriteRequest): Answer {
+  /** Translates what a transaction died of, after `rollback`; stops the writer if the disk cannot be trusted. */
+  failure(error: unknown): SemelError {
+    if (isFatal(error)) this.#failStop(error)
+    const isKnown = isSemelError(error) || this.#failed === undefined
+    return writeError(error, this.#file, isKnown ? 'not-applied' : 'unknown')
+  }
+
+  get hasChores(): boolean {
+    if (this.#failed !== undefined || this.#clock.monotonic() < this.#choresAfterMs) return false
+    return this.#checkpointer.isDue || this.#keeper.hasWork
+  }
+
+  /** What keeps the file in shape, between two groups: a checkpoint, or a slice of work on the ids. */
+  doChores(nowMs: number): void {
     try {
-      return { reply: this.#dispatch(request) }
+      if (this.#checkpointer.isDue) {
+        this.#checkpointer.run()
+        return
+      }
+      this.begin(false, nowMs)
+      this.#keeper.slice(this.#appendClockMs)
+      this.commit()
+      this.#keeper.committed()
+      this.#checkpointer.wroteBytes(choreBytes)
+    } catch (error) {
+      this.rollback()
+      this.#keeper.rolledBack()
+      this.#choresAfterMs = this.#clock.monotonic() + choresPauseMs
+      if (isFatal(error)) this.#failStop(error)
+    }
+  }
+
+  figures(): WriterFigures {
+    let inMemory = 0
+    let ids = 0
+    let bytes = 0
+    for (const { dedup } of this.#tables.topics) {
+      if (dedup === undefined) continue
+      inMemory += dedup.hotSize + (dedup.frozen?.ids.size ?? 0)
+      ids += dedup.size
+      bytes += dedup.bytes
+    }
+    return {
+      dedupIdsInMemory: inMemory,
+      dedupIds: ids,
+      dedupMemoryBytes: bytes,
+      commits: this.#gate.commits,
+      requests: this.#requests,
+    }
+  }
+
+  #runOne({ request, now }: Timed<WriteRequest>): Answer {
+    try {
+      return { reply: this.#dispatch(request, now) }
     } catch (error) {
       // Our own refusals come before the first write of a request; everything else ends the group.
       if (!isSemelError(error)) throw error
@@ -157,10 +209,11 @@ export class Writer {
     }
   }
 
-  #dispatch(request: WriteRequest): WriteReply {
+  #dispatch(request: WriteRequest, now: number): WriteReply {
     switch (request.op) {
       case 'append':
-        return this.#append(request)
+        this.#checkpointer.wrote(request.batches, 0)
+        return this.#log.append(request, this.#appendClockMs)
       case 'unit':
         this.applyUnit(request)
         return undefined
@@ -168,57 +221,49 @@ export class Writer {
         this.#tables.declare(request.topics)
         return undefined
       case 'heartbeat':
-        return this.#tasks.heartbeat(request.group, request.member, request.leaseMs, request.report)
+        return this.#leases.heartbeat(request.group, request.member, request.leaseMs, request.report, now)
       case 'acquire':
-        return this.#tasks.acquire(request.task, request.member, request.leaseMs, request.observedEpoch)
+        return this.#leases.acquire(request.task, request.member, request.leaseMs, request.observedEpoch, now)
       case 'release':
-        this.#tasks.release(request.task, request.epoch)
+        this.#leases.release(request.task, request.epoch)
         return undefined
       case 'leave':
-        this.#tasks.leave(request.group, request.member)
+        this.#leases.leave(request.group, request.member)
         return undefined
+      case 'status':
+        return this.figures()
     }
   }
 
-  #append(request: Extract<WriteRequest, { op: 'append' }>): AppendReply {
-    const reply = this.#log.append(request)
-    crashPoint('writer.batches-stored')
-    return reply
-  }
-
-  #sealIds(): void {
-    for (const topic of this.#tables.topics) {
-      if (topic.dedup === undefined) continue
-      const ends = new Map(topic.partitions.map((head) => [head.id, head.nextOffset]))
-      topic.dedup.step(ends, this.#clock.now() - topic.dedupWindowMs)
+  #afterFailure(requests: readonly Timed<WriteRequest>[], error: unknown): Answer[] {
+    const failure = this.failure(error)
+    const isWorthRetrying = this.#failed === undefined && !isSemelError(error) && requests.length > 1
+    if (isWorthRetrying && failure.code !== 'STORAGE_LOCKED' && failure.code !== 'STORAGE_FULL') {
+      return requests.flatMap((timed) => this.run([timed]))
     }
+    for (const { request } of requests) if (request.op === 'append') this.#log.noteRejected(request)
+    return requests.map(() => ({ error: failure.toJSON() }))
   }
 
-  #rejectAll(requests: readonly WriteRequest[], error: unknown): Answer[] {
-    if (isFatal(error)) this.#failStop(error)
-    const wire = writeError(error, this.#file, 'not-applied').toJSON()
-    for (const request of requests) if (request.op === 'append') this.#log.noteRejected(request)
-    return requests.map(() => ({ error: wire }))
+  /** From now on every write is refused (D4). */
+  #failStop(error: unknown): void {
+    this.#failed ??= writeError(error, this.#file, 'unknown')
   }
 
-  #refusal(): WireError {
+  #refusal(): SemelError {
     return new SemelError(
       'ENGINE_FAILED',
-      `writing to ${this.#file} failed before, so nothing more is written`,
-      {
-        hint: 'open the bus again: recovery decides what was kept',
-        cause: this.#failed,
-      },
-    ).toJSON()
+      `writing to ${this.#file} failed before (${this.#failed?.message}), so nothing more is written`,
+      { hint: 'open the bus again: recovery decides what was kept' },
+    )
   }
+}
 
-  #setSynchronous(level: 'full' | 'normal'): void {
-    if (this.#synchronous === level) return
-    this.#database.exec(`pragma synchronous = ${level}`)
-    this.#synchronous = level
-  }
+/** Units are as durable as the engine can (the port says so), and so is everything that decides who owns what. */
+function needsFlush(request: WriteRequest): boolean {
+  return request.op === 'append' ? request.durability === 'fsync' : request.op !== 'status'
+}
 
-  #leaveGap(): void {
-    if (this.#clock.monotonic() - this.#lastCompanyMs < companyMs) this.#clock.pause(gapMs)
-  }
+function latest(requests: readonly Timed<WriteRequest>[]): number {
+  return requests.reduce((max, { now }) => Math.max(max, now), 0)
 }

@@ -1,0 +1,50 @@
+import { hashHeadIds } from './id-hash.ts'
+import type { LogTables, PartitionEntry, TopicEntry } from './log-tables.ts'
+import { BatchBytes } from './stored-row.ts'
+import type { WireBatch } from './writer-protocol.ts'
+
+/** One row to be, with what is known of its ids so far. */
+export class IncomingRow extends BatchBytes {
+  /** Index of its first record in the batch. */
+  readonly first: number
+  #hashes: Uint32Array | undefined
+  /** By index: place of an older event with the same id, out of its window. */
+  expired: Map<number, number> | undefined
+
+  constructor(head: string, body: string, count: number, first: number) {
+    super(Buffer.from(head), Buffer.from(body), count)
+    this.first = first
+  }
+
+  hashes(seed: number): Uint32Array {
+    this.#hashes ??= hashHeadIds(this.head, this.entries, seed)
+    return this.#hashes
+  }
+
+  noteExpired(index: number, place: number): void {
+    this.expired ??= new Map()
+    this.expired.set(index, place)
+  }
+}
+
+/** A batch on its way into the log: its rows as bytes, its topic and its partition's head. */
+export interface IncomingBatch {
+  readonly wire: WireBatch
+  readonly topic: TopicEntry
+  readonly head: PartitionEntry
+  readonly rows: readonly IncomingRow[]
+  readonly count: number
+}
+
+/** UNKNOWN_TOPIC if there is no such place. */
+export function incomingBatch(tables: LogTables, wire: WireBatch): IncomingBatch {
+  const topic = tables.topic(wire.topic)
+  const head = tables.partition(wire.topic, wire.partition)
+  const rows: IncomingRow[] = []
+  let count = 0
+  for (const row of wire.rows) {
+    rows.push(new IncomingRow(row.head, row.body, row.count, count))
+    count += row.count
+  }
+  return { wire, topic, head, rows, count }
+}

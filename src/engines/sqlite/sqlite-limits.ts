@@ -1,0 +1,40 @@
+import { assert } from '../../errors.ts'
+
+const kib = 1024
+const mib = 1024 * kib
+
+/** Bounds of this engine alone, each with its unit. All were chosen by measuring; bench/sqlite-*.ts measures again. */
+export const sqliteLimits = {
+  /** Events in one row. Larger rows cost less each; smaller ones are cheaper to look one event up in. */
+  rowEventsMax: 256,
+  /** Requests and bytes that share one transaction. */
+  groupRequestsMax: 256,
+  groupBytesMax: 16 * mib,
+
+  pageBytes: 8 * kib,
+  writerCacheKib: 16 * kib,
+  readerCacheKib: 8 * kib,
+  /** Bytes written to the write-ahead log before they are copied into the file: larger spreads the copying. */
+  checkpointBytes: 32 * mib,
+  /** Beyond this, a reader is holding the log up: then the writer waits for it, this long. */
+  walBytesMax: 512 * mib,
+  checkpointWaitMs: 1_000,
+
+  lockWaitMsDefault: 10_000,
+  lockWaitMsMax: 600_000,
+  /** A user transaction keeps all other writers of the file waiting, heartbeats too. */
+  sessionMsMax: 5_000,
+  sessionsWaitingMax: 10_000,
+  requestMsMax: 120_000,
+
+  /** Ids in memory before they are sealed, per topic, and all topics together. */
+  hotIdsMax: 2 ** 18,
+  hotIdsTotalMax: 2 ** 21,
+  /** Time a commit may be prolonged by, for sealing and merging ids. */
+  sealSliceMs: 2,
+  /** A seal that made no step for this long belonged to a process that is gone. */
+  sealClaimMs: 30_000,
+} as const
+
+assert(sqliteLimits.checkpointBytes < sqliteLimits.walBytesMax, 'a checkpoint is due before it is late')
+assert(sqliteLimits.hotIdsMax < sqliteLimits.hotIdsTotalMax, 'one topic alone is not too much')
