@@ -1,5 +1,12 @@
 import { SemelError } from '../errors.ts'
-import { attributeNames, type EventAttributes, type EventRecord, JsonText, RawJson } from './event.ts'
+import {
+  attributeNames,
+  type EventAttributes,
+  type EventRecord,
+  JsonText,
+  RawJson,
+  type StoredEvent,
+} from './event.ts'
 import { printAt, quickPrint } from './fingerprint.ts'
 
 /**
@@ -189,6 +196,13 @@ export function decodeIds(head: string): readonly string[] {
 
 /** Decodes what `encodeBatch` made. Damaged text is STORAGE_CORRUPT, never a shorter batch. */
 export function decodeBatch(encoded: EncodedBatch): EventRecord[] {
+  return decodeStored(encoded, 0, 0).map(({ id, source, type, time, key, data, attributes }) => {
+    return { id, source, type, time, key, data, attributes }
+  })
+}
+
+/** Decodes a batch that was stored at `firstOffset`, straight to events with their places. */
+export function decodeStored(encoded: EncodedBatch, firstOffset: number, appendTime: number): StoredEvent[] {
   const head = parseHead(encoded.head)
   const data = parseBody(encoded.body)
   const count = head.ids.length
@@ -197,9 +211,9 @@ export function decodeBatch(encoded: EncodedBatch): EventRecord[] {
   for (const index of head.binary ?? []) data[index] = Buffer.from(String(data[index]), 'base64')
   const { ids, keys, types, sources, times } = head
   const attributes = head.attrs === undefined ? undefined : attributesByIndex(head.attrs)
-  const records = new Array<EventRecord>(count)
+  const events = new Array<StoredEvent>(count)
   for (let i = 0; i < count; i++) {
-    records[i] = {
+    events[i] = {
       id: ids[i]!,
       source: typeof sources === 'string' ? sources : sources[i]!,
       type: typeof types === 'string' ? types : types[i]!,
@@ -207,9 +221,11 @@ export function decodeBatch(encoded: EncodedBatch): EventRecord[] {
       key: keys === null || typeof keys === 'string' ? keys : keys[i]!,
       data: data[i],
       attributes: attributes?.get(i),
+      offset: firstOffset + i,
+      appendTime,
     }
   }
-  return records
+  return events
 }
 
 function attributesByIndex(attrs: NonNullable<BatchHead['attrs']>): Map<number, EventAttributes> {

@@ -11,7 +11,7 @@ import type { TaskContext } from './task-context.ts'
 import type { Window } from './window.ts'
 
 /** A backlog may fill a unit for this long before it is committed: longer units fold more and cost less per event. */
-const unitAgeMsMax = 20
+const unitAgeMsMax = 50
 /** A unit of this many events is committed as soon as the one before it is. */
 const unitEventsTarget = 4_000
 
