@@ -3,7 +3,7 @@ import type { BenchCase, Figures } from '../measure.ts'
 import { rate } from '../measure.ts'
 import { batchEvents, openByHand, openSqliteBus, orderOf, orders } from './workload.ts'
 
-const distinct = 2_000_000
+const distinct = Number(process.env.DISTINCT ?? 2_000_000)
 const repeatShare = 0.1
 
 /** Ids of one call: a tenth of them was published before. */
