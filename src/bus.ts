@@ -148,6 +148,7 @@ export class Bus implements AsyncDisposable {
     const consumer = new GroupConsumer(context, names, () => this.#consumers.delete(consumer))
     this.#consumers.add(consumer)
     consumer.start()
+    stopOnAbort(consumer, given.signal)
     return consumer
   }
 
@@ -264,6 +265,13 @@ export class Bus implements AsyncDisposable {
       })),
     )
   }
+}
+
+function stopOnAbort(consumer: Consumer, signal: AbortSignal | undefined): void {
+  // What stop() could not do shows again when the bus itself is stopped.
+  const stop = (): void => void consumer.stop().catch(() => undefined)
+  if (signal?.aborted) stop()
+  else signal?.addEventListener('abort', stop, { once: true })
 }
 
 function receiptsOf(call: PreparedCall, result: CallResult): Receipt[] {

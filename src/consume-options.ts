@@ -27,6 +27,8 @@ export interface ConsumeOptions {
    * of the unit. Default: true for exactly-once, false otherwise.
    */
   readonly strict?: boolean | undefined
+  /** Stops the consumer when it aborts, as `stop()` does. */
+  readonly signal?: AbortSignal | undefined
 }
 
 const names: readonly (keyof ConsumeOptions)[] = [
@@ -39,6 +41,7 @@ const names: readonly (keyof ConsumeOptions)[] = [
   'leaseMs',
   'windowEvents',
   'strict',
+  'signal',
 ]
 
 /** Fills in the defaults, or says which option is wrong. */

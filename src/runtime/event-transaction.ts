@@ -177,7 +177,17 @@ class KeyState implements State<unknown> {
 
 const storeNameGrammar = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 
+/** Names that passed the check once; a program has a handful. */
+const goodStoreNames = new Set<string>()
+const goodStoreNamesMax = 1000
+
 function checkStoreName(name: string): void {
+  if (goodStoreNames.has(name)) return
+  requireStoreName(name)
+  if (goodStoreNames.size < goodStoreNamesMax) goodStoreNames.add(name)
+}
+
+function requireStoreName(name: string): void {
   if (
     typeof name === 'string' &&
     name.length <= limits.storeNameCharsMax &&
