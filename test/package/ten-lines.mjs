@@ -1,8 +1,8 @@
 import { openBus, topic } from 'semel'
-import { memory } from 'semel/memory'
+import { sqlite } from 'semel/sqlite'
 
 const orders = topic('orders', { key: (order) => order.customer })
-const bus = await openBus({ engine: memory(), topics: [orders] })
+const bus = await openBus({ engine: sqlite({ file: 'orders.db' }), topics: [orders] })
 const { promise: total, resolve } = Promise.withResolvers()
 bus.consume(orders, { group: 'billing' }, (event) => resolve(event.data.total))
 await bus.publish(orders, { customer: 'ada', total: 12 })
