@@ -44,7 +44,7 @@ async function repeat(show: () => Promise<void>, signal: AbortSignal): Promise<v
   }
 }
 
-export function statusText(status: BusStatus, withRates: boolean): string {
+function statusText(status: BusStatus, withRates: boolean): string {
   const { engine, at, topics, groups, storage } = status
   const figures = Object.entries(storage)
     .filter(([name]) => name !== 'file')

@@ -11,17 +11,14 @@ export interface CliResult {
   readonly err: string
 }
 
-export function startCli(args: readonly string[]): ReturnType<typeof spawnCli> {
-  return spawnCli(args)
-}
-
-function spawnCli(args: readonly string[]) {
+/** Starts the real command as a process of its own. */
+export function startCli(args: readonly string[]) {
   return spawn(process.execPath, [main, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
 }
 
-/** Runs the real command as a process of its own. */
+/** Runs the command to its end. */
 export async function runCli(args: readonly string[], input = ''): Promise<CliResult> {
-  const child = spawnCli(args)
+  const child = startCli(args)
   child.stdin.on('error', () => undefined)
   child.stdin.end(input)
   const [[status], out, err] = await Promise.all([
