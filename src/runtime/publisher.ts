@@ -3,7 +3,6 @@ import type { Durability } from '../engine/facts.ts'
 import { assert, isSemelError, SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Platform, Timer } from '../platform/platform.ts'
-import { orLate } from '../platform/wait.ts'
 import { type AppendGroupBuilder, groupOf } from './append-group.ts'
 import { type PreparedCall, snapshot } from './prepare-call.ts'
 
@@ -35,6 +34,13 @@ interface QueuedCall {
   readonly resolve: (result: CallResult) => void
   readonly reject: (error: Error) => void
   settled: boolean
+  /** Stops watching the caller's signal. */
+  unlisten: (() => void) | undefined
+}
+
+/** A call that waits until the queue has room. */
+interface Waiter {
+  readonly admit: () => void
 }
 
 /** Calls this large go to the engine at once when it has room; smaller ones wait a turn for company. */
@@ -64,7 +70,7 @@ export class Publisher {
   #failuresSeen = 0
   #flushPlanned = false
   #deadlineTimer: Timer | undefined
-  #waiters: (() => void)[] = []
+  readonly #waiters: Waiter[] = []
   #idle: (() => void)[] = []
   #closed = false
 
@@ -81,11 +87,12 @@ export class Publisher {
   /** Appends one prepared call. Must be called in the order the caller published. */
   async publish(call: PreparedCall, options: CallOptions): Promise<CallResult> {
     this.#requireOpen()
-    options.signal?.throwIfAborted()
+    if (options.signal?.aborted) throw aborted(options.signal, 'not-applied')
     if (this.#mayGoDirect(call)) return await this.#send(call, options)
     const kept = snapshot(call)
-    if (this.#isFull(kept)) await this.#waitForRoom(options.signal)
-    return await this.#send(kept, options)
+    if (!this.#isFull(kept)) return await this.#send(kept, options)
+    this.#requireMayWait()
+    return await this.#sendWhenRoom(kept, options)
   }
 
   /** Waits until nothing is queued or in flight; then every later call fails with BUS_CLOSED. */
@@ -95,11 +102,11 @@ export class Publisher {
       await new Promise<void>((resolve) => this.#idle.push(resolve))
     }
     this.#deadlineTimer?.cancel()
-    for (const wake of this.#waiters.splice(0)) wake()
+    for (const waiter of this.#waiters.splice(0)) waiter.admit()
   }
 
   #requireOpen(): void {
-    if (this.#closed) throw new SemelError('BUS_CLOSED', 'publish after the bus was closed')
+    if (this.#closed) throw closedError()
   }
 
   // A large call meets an idle engine: its data is encoded before this turn ends, so no copy is needed.
@@ -112,9 +119,8 @@ export class Publisher {
     )
   }
 
-  #send(call: PreparedCall, options: CallOptions): Promise<CallResult> {
+  #send(call: PreparedCall, options: CallOptions, dueMs = this.#due()): Promise<CallResult> {
     return new Promise((resolve, reject) => {
-      const dueMs = this.#platform.clock.monotonic() + this.#options.deadlineMs
       const queued: QueuedCall = {
         call,
         durability: options.durability,
@@ -122,12 +128,17 @@ export class Publisher {
         resolve,
         reject,
         settled: false,
+        unlisten: undefined,
       }
       this.#enqueue(queued)
       if (options.signal) this.#watchAbort(queued, options.signal)
       if (call.events >= directEventsMin) this.#flush()
       else this.#planFlush()
     })
+  }
+
+  #due(): number {
+    return this.#platform.clock.monotonic() + this.#options.deadlineMs
   }
 
   #enqueue(queued: QueuedCall): void {
@@ -138,30 +149,54 @@ export class Publisher {
   }
 
   #isFull(call: PreparedCall): boolean {
+    if (this.#waiters.length > 0) return true
     if (this.#queuedEvents === 0) return false
     return (
-      this.#waiters.length > 0 ||
       this.#queuedEvents + call.events > this.#options.queueEventsMax ||
       this.#queuedBytes + call.bytes > this.#options.queueBytesMax
     )
   }
 
-  async #waitForRoom(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#options.whenFull === 'fail' || this.#waiters.length >= waitersMax) {
-      throw new SemelError(
-        'BUSY',
-        `the publish queue holds ${this.#queuedEvents} events, its limit is reached`,
-        {
-          retryable: true,
-          limit: this.#options.queueEventsMax,
-          actual: this.#queuedEvents,
-          hint: 'await earlier publishes before publishing more',
+  #requireMayWait(): void {
+    if (this.#options.whenFull === 'wait' && this.#waiters.length < waitersMax) return
+    throw new SemelError(
+      'BUSY',
+      `the publish queue holds ${this.#queuedEvents} events, its limit is reached`,
+      {
+        retryable: true,
+        limit: this.#options.queueEventsMax,
+        actual: this.#queuedEvents,
+        hint: 'await earlier publishes before publishing more',
+      },
+    )
+  }
+
+  /** Waits in line until there is room; joins the queue in the step that admits it, so nobody gets in between (P2). */
+  #sendWhenRoom(call: PreparedCall, options: CallOptions): Promise<CallResult> {
+    return new Promise((resolve, reject) => {
+      const { signal } = options
+      const dueMs = this.#due()
+      const leave = (): void => {
+        timer.cancel()
+        signal?.removeEventListener('abort', onAbort)
+      }
+      const waiter: Waiter = {
+        admit: () => {
+          leave()
+          if (this.#closed) reject(closedError())
+          else resolve(this.#send(call, options, dueMs))
         },
-      )
-    }
-    await new Promise<void>((resolve) => this.#waiters.push(resolve))
-    this.#requireOpen()
-    signal?.throwIfAborted()
+      }
+      const giveUp = (error: Error): void => {
+        leave()
+        this.#waiters.splice(this.#waiters.indexOf(waiter), 1)
+        reject(error)
+      }
+      const onAbort = (): void => giveUp(aborted(signal, 'not-applied'))
+      const timer = this.#platform.timers.after(this.#options.deadlineMs, () => giveUp(deadlineInQueue()))
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#waiters.push(waiter)
+    })
   }
 
   #planFlush(): void {
@@ -225,10 +260,14 @@ export class Publisher {
       }
       // The engine encodes before its first await, so the callers own their data again after this line.
       const appending = this.#engine.append(group, { durability: calls[0]!.durability })
-      const result = await orLate(this.#platform, appending, this.#options.deadlineMs, deadlineInFlight)
+      // Counted when it comes: what the engine has not reported yet must still hold back what is sent behind (P2).
+      appending.then(
+        ({ failures }) => this.#noteFailures(failures.size),
+        () => this.#noteFailures(calls.length),
+      )
+      const result = await this.#orLate(calls, appending)
       this.#settleGroup(calls, builder, result)
     } catch (error) {
-      this.#failuresSeen += calls.length
       for (const queued of calls) settle(queued, asUnknown(error))
     } finally {
       this.#groupsInFlight--
@@ -238,8 +277,30 @@ export class Publisher {
     }
   }
 
+  #noteFailures(failures: number): void {
+    this.#failuresSeen += failures
+  }
+
+  /** Settles with the engine's answer. Calls whose deadline passes first are `unknown` by then, each in its time (U3). */
+  #orLate(calls: readonly QueuedCall[], appending: Promise<AppendResult>): Promise<AppendResult> {
+    return new Promise((resolve, reject) => {
+      let timer: Timer | undefined
+      const watch = (): void => {
+        const now = this.#platform.clock.monotonic()
+        let nextMs = Number.POSITIVE_INFINITY
+        for (const queued of calls) {
+          if (queued.dueMs <= now) settle(queued, deadlineInFlight())
+          if (!queued.settled) nextMs = Math.min(nextMs, queued.dueMs)
+        }
+        if (nextMs === Number.POSITIVE_INFINITY) reject(deadlineInFlight())
+        else timer = this.#platform.timers.after(Math.max(1, nextMs - now), watch)
+      }
+      watch()
+      appending.then(resolve, reject).finally(() => timer?.cancel())
+    })
+  }
+
   #settleGroup(calls: readonly QueuedCall[], builder: AppendGroupBuilder, result: AppendResult): void {
-    this.#failuresSeen += result.failures.size
     for (let c = 0; c < calls.length; c++) {
       const queued = calls[c]!
       const failure = result.failures.get(c)
@@ -253,27 +314,17 @@ export class Publisher {
       this.#queuedEvents < this.#options.queueEventsMax &&
       this.#queuedBytes < this.#options.queueBytesMax
     ) {
-      // One at a time: each woken call queues itself in the microtask that follows, in order.
-      this.#waiters.shift()!()
-      if (this.#waiters.length > 0) {
-        this.#platform.timers.soon(() => this.#admitWaiters())
-        return
-      }
+      this.#waiters.shift()!.admit()
     }
   }
 
   #watchAbort(queued: QueuedCall, signal: AbortSignal): void {
     const onAbort = (): void => {
       const inQueue = this.#queue.indexOf(queued, this.#queueHead) >= 0
-      settle(
-        queued,
-        new SemelError('ABORTED', 'publish was aborted by its caller', {
-          outcome: inQueue ? 'not-applied' : 'unknown',
-          cause: signal.reason,
-        }),
-      )
+      settle(queued, aborted(signal, inQueue ? 'not-applied' : 'unknown'))
     }
     signal.addEventListener('abort', onAbort, { once: true })
+    queued.unlisten = () => signal.removeEventListener('abort', onAbort)
   }
 
   // One timer for the whole queue: it looks at the oldest call, which is always the first to be late.
@@ -297,6 +348,7 @@ export class Publisher {
 function settle(queued: QueuedCall, result: CallResult | Error): void {
   if (queued.settled) return
   queued.settled = true
+  queued.unlisten?.()
   if (result instanceof Error) queued.reject(result)
   else queued.resolve(result)
 }
@@ -322,6 +374,14 @@ function callResult(
     duplicates.add(i)
   }
   return { offsets, duplicates }
+}
+
+function closedError(): SemelError {
+  return new SemelError('BUS_CLOSED', 'publish after the bus was closed')
+}
+
+function aborted(signal: AbortSignal | undefined, outcome: 'not-applied' | 'unknown'): SemelError {
+  return new SemelError('ABORTED', 'publish was aborted by its caller', { outcome, cause: signal?.reason })
 }
 
 function deadlineInFlight(): SemelError {
