@@ -4,13 +4,8 @@ import type { Engine } from './engine/engine.ts'
 import type { Durability } from './engine/facts.ts'
 import { guardEngine } from './engine/guard.ts'
 import { SemelError } from './errors.ts'
-import {
-  type AnyTopic,
-  checkAgainstSchema,
-  type OutgoingEvent,
-  type PublishAttributes,
-  Topic,
-} from './event/topic.ts'
+import { checkAgainstSchema } from './event/check-schema.ts'
+import { type AnyTopic, type OutgoingEvent, type PublishAttributes, Topic } from './event/topic.ts'
 import { UuidV7Generator } from './event/uuid-v7.ts'
 import { limits } from './limits.ts'
 import { type OpenBusOptions, type ResolvedBusOptions, resolveOpenBus } from './open-bus-options.ts'
@@ -23,7 +18,13 @@ import { GroupCounters } from './runtime/group-counters.ts'
 import type { Handler } from './runtime/handler.ts'
 import { handlerScope } from './runtime/handler-scope.ts'
 import type { LogEvent } from './runtime/log-reader.ts'
-import { CallPreparer, type CheckedEvent, type PreparedCall } from './runtime/prepare-call.ts'
+import {
+  atIndex,
+  CallPreparer,
+  type CheckedEvent,
+  type PreparedCall,
+  snapshot,
+} from './runtime/prepare-call.ts'
 import { type CallResult, Publisher } from './runtime/publisher.ts'
 import { type BusStatus, StatusReader } from './status.ts'
 
@@ -64,6 +65,8 @@ export class Bus implements AsyncDisposable {
   readonly #consumers = new Set<GroupConsumer>()
   readonly #readers = new AbortController()
   #stopped: Promise<void> | undefined
+  /** Calls whose schemas answer later, and what was called behind them (P2). */
+  #checking: Promise<unknown> | undefined
 
   /** Use `openBus`. */
   constructor(engine: Engine, options: ResolvedBusOptions) {
@@ -103,7 +106,8 @@ export class Bus implements AsyncDisposable {
     if (events.length === 0) return []
     if (events.length > limits.publishManyEventsMax) throw tooMany(events.length)
     const checked = this.#checkSchemas(events)
-    const call = this.#preparer.prepare(checked instanceof Promise ? await checked : checked)
+    const atOnce = !(checked instanceof Promise) && this.#checking === undefined
+    const call = atOnce ? this.#preparer.prepare(checked) : await this.#inTurn(checked)
     const startedMs = this.#options.platform.clock.monotonic()
     const result = await this.#publisher.publish(call, settings)
     if (channels.publish.hasSubscribers) {
@@ -232,6 +236,18 @@ export class Bus implements AsyncDisposable {
     if (!this.#topics.has(name)) throw unknownTopic(name)
   }
 
+  /** The declared topic decides where a key goes (P4); another object of its name must agree with it. */
+  #requireSameTopic({ name, partitions }: AnyTopic): void {
+    this.#requireTopic(name)
+    const declared = this.#topics.get(name)!
+    if (declared.partitions === partitions) return
+    throw new SemelError(
+      'TOPIC_CONTRADICTION',
+      `topic ${name} was declared with ${declared.partitions} partitions, not ${partitions}`,
+      { field: 'partitions', limit: declared.partitions, actual: partitions },
+    )
+  }
+
   #resolvePublish(options: PublishOptions | undefined): {
     durability: Durability
     signal: AbortSignal | undefined
@@ -253,18 +269,51 @@ export class Bus implements AsyncDisposable {
     for (let i = 0; i < events.length; i++) {
       const event = events[i]
       if (!(event?.topic instanceof Topic)) throw invalidOption(`events[${i}].topic`, 'a topic', event?.topic)
-      this.#requireTopic(event.topic.name)
+      this.#requireSameTopic(event.topic)
       if (event.topic.schema !== undefined) plain = false
     }
     if (plain) return events
-    return Promise.all(
-      events.map(async ({ topic, data, attributes }) => ({
-        topic,
-        data: await checkAgainstSchema(topic, data),
-        attributes,
-      })),
-    )
+    let late = false
+    const checked = events.map(({ topic, data, attributes }, index) => {
+      const value = checkAt(index, topic, data)
+      if (topic.schema !== undefined && value instanceof Promise) late = true
+      return { topic, data: value, attributes }
+    })
+    return late ? settledData(checked) : checked
   }
+
+  /** Waits until the calls before this one have been queued, so that a slow schema changes no order. */
+  #inTurn(checked: readonly CheckedEvent[] | Promise<readonly CheckedEvent[]>): Promise<PreparedCall> {
+    const before = this.#checking
+    const prepare = (events: readonly CheckedEvent[]): PreparedCall =>
+      snapshot(this.#preparer.prepare(events))
+    const call = checked instanceof Promise ? checked.then(prepare) : prepare(checked)
+    const turn = Promise.allSettled([call, before]).then(async () => await call)
+    const done = turn
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#checking === done) this.#checking = undefined
+      })
+    this.#checking = done
+    return turn
+  }
+}
+
+function checkAt(index: number, topic: AnyTopic, data: unknown): unknown {
+  try {
+    const value = checkAgainstSchema(topic, data)
+    return topic.schema !== undefined && value instanceof Promise
+      ? value.catch((error: unknown) => Promise.reject(atIndex(error, index)))
+      : value
+  } catch (error) {
+    throw atIndex(error, index)
+  }
+}
+
+async function settledData(events: readonly CheckedEvent[]): Promise<readonly CheckedEvent[]> {
+  const kept = events.map((event) => ({ ...event, attributes: event.attributes && { ...event.attributes } }))
+  const data = await Promise.all(events.map((event) => event.data))
+  return kept.map((event, i) => ({ ...event, data: data[i] }))
 }
 
 function stopOnAbort(consumer: Consumer, signal: AbortSignal | undefined): void {

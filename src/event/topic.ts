@@ -1,4 +1,3 @@
-import { SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { checkOptionNames, invalidOption, requireFunction, requireOptions, wholeNumber } from '../options.ts'
 import { checkText, checkTopicName } from './check-names.ts'
@@ -118,17 +117,4 @@ function resolveDedup(dedup: TopicOptions<unknown>['dedup']): number {
  */
 export function topic<T = unknown>(name: string, options: TopicOptions<T> = {}): Topic<T> {
   return new Topic(name, options)
-}
-
-/** What the topic's schema makes of `data`, or SCHEMA_MISMATCH. Schemas may be asynchronous. */
-export async function checkAgainstSchema(topic: AnyTopic, data: unknown): Promise<unknown> {
-  if (topic.schema === undefined) return data
-  const result = await topic.schema['~standard'].validate(data)
-  if (result.issues === undefined) return result.value
-  const issue = result.issues[0]
-  const path = (issue?.path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.')
-  const reason = issue?.message ?? 'no reason given'
-  throw new SemelError('SCHEMA_MISMATCH', `data does not fit the schema of ${topic.name}: ${reason}`, {
-    field: path === '' ? 'data' : `data.${path}`,
-  })
 }

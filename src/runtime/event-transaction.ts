@@ -2,13 +2,14 @@ import type { Row } from '../engine/engine.ts'
 import { reservedStorePrefix } from '../engine/store-names.ts'
 import { SemelError } from '../errors.ts'
 import { checkData, checkJson } from '../event/check-data.ts'
+import { checkAgainstSchemaNow } from '../event/check-schema.ts'
 import type { EventRecord } from '../event/event.ts'
 import { type IdSource, makeRecord } from '../event/make-record.ts'
 import { partitionOfKey } from '../event/partition-of-key.ts'
 import type { AnyTopic, PublishAttributes, Topic } from '../event/topic.ts'
 import { limits } from '../limits.ts'
 import type { State, Transaction } from './handler.ts'
-import { dataBytes, type RoundRobin, snapshotData } from './prepare-call.ts'
+import { dataBytes, keyOf, type RoundRobin, snapshotData } from './prepare-call.ts'
 import type { Slot } from './slot.ts'
 import type { SqlSession } from './sql-session.ts'
 import type { StateCache, StateCell, StateSnapshot } from './state-cache.ts'
@@ -84,9 +85,10 @@ export class EventTransaction implements Transaction {
         limit: limits.emitsPerEventMax,
       })
     }
-    checkData(data)
-    const snapshot = snapshotData(data)
-    const key = topic.key === undefined ? null : topic.key(data)
+    const accepted = checkAgainstSchemaNow(declared, data)
+    checkData(accepted)
+    const snapshot = snapshotData(accepted)
+    const key = keyOf({ topic, data: accepted, attributes })
     const record = makeRecord(snapshot, attributes, topic, key, this.#context.now(), this.#context.ids)
     const partition =
       record.key === null

@@ -115,7 +115,12 @@ export class CallPreparer {
   }
 }
 
-function keyOf(event: CheckedEvent): string | null {
+/** The key by the topic's function, unless the event names its own. */
+export function keyOf(event: {
+  readonly topic: Pick<RoutedTopic, 'key'>
+  readonly data: unknown
+  readonly attributes: PublishAttributes | undefined
+}): string | null {
   const { key } = event.topic
   if (key === undefined || event.attributes?.key !== undefined) return null
   // Raw text is parsed once more for its key: its owner asked for bytes to be kept, not for speed.
@@ -140,7 +145,7 @@ export function snapshot(call: PreparedCall): PreparedCall {
 
 /** A form of checked data that no later change by its owner can reach. */
 export function snapshotData(data: unknown): JsonText | RawJson | Uint8Array {
-  if (data instanceof RawJson) return data
+  if (data instanceof RawJson || data instanceof JsonText) return data
   if (data instanceof Uint8Array) return Uint8Array.from(data)
   return new JsonText(JSON.stringify(data))
 }
@@ -149,7 +154,8 @@ export function dataBytes(data: JsonText | RawJson | Uint8Array): number {
   return data instanceof Uint8Array ? data.byteLength : data.text.length
 }
 
-function atIndex(error: unknown, index: number): unknown {
+/** The same error, telling which event of the call it is about. */
+export function atIndex(error: unknown, index: number): unknown {
   if (!(error instanceof SemelError) || index === 0) return error
   return new SemelError(error.code, `event ${index}: ${error.message}`, {
     ...error.toJSON(),

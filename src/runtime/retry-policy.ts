@@ -1,4 +1,4 @@
-import { isSemelError, type SemelError } from '../errors.ts'
+import { type ErrorCode, isSemelError, type SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { checkOptionNames, oneOf, requireOptions, wholeNumber } from '../options.ts'
 import type { Random } from '../platform/platform.ts'
@@ -63,7 +63,16 @@ export function mayRetry(policy: RetryPolicy, attempt: number, error: unknown): 
   return !(typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === false)
 }
 
+const mistakes: readonly ErrorCode[] = [
+  'TOO_LARGE',
+  'TOO_DEEP',
+  'UNKNOWN_TOPIC',
+  'UNKNOWN_OPTION',
+  'UNSUPPORTED',
+  'SCHEMA_MISMATCH',
+]
+
 // Our own refusals of what a handler passed in: the same handler will pass the same thing again.
 function isMistake(error: SemelError): boolean {
-  return error.code.startsWith('INVALID_') || error.code === 'TOO_LARGE' || error.code === 'UNKNOWN_TOPIC'
+  return error.code.startsWith('INVALID_') || mistakes.includes(error.code)
 }
