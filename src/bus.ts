@@ -13,7 +13,7 @@ import { checkOptionNames, invalidOption, oneOf, requireFunction, requireOptions
 import { type ReadOptions, readTopic } from './read-topic.ts'
 import { channels } from './runtime/channels.ts'
 import { unknownTopic } from './runtime/event-transaction.ts'
-import { type Consumer, GroupConsumer, type StopOptions } from './runtime/group-consumer.ts'
+import { type Consumer, GroupConsumer, resolveStop, type StopOptions } from './runtime/group-consumer.ts'
 import { GroupCounters } from './runtime/group-counters.ts'
 import type { Handler } from './runtime/handler.ts'
 import { handlerScope } from './runtime/handler-scope.ts'
@@ -194,6 +194,7 @@ export class Bus implements AsyncDisposable {
    * the engine. Twice is fine.
    */
   async stop(options?: StopOptions): Promise<void> {
+    resolveStop(options)
     this.#stopped ??= this.#stop(options)
     await this.#stopped
   }

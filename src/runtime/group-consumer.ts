@@ -84,14 +84,7 @@ export class GroupConsumer implements Consumer, OwnershipListener {
   }
 
   async stop(options?: StopOptions): Promise<void> {
-    const given = requireOptions('stop', options)
-    checkOptionNames('stop', given, ['deadlineMs'])
-    const deadlineMs = wholeNumber('deadlineMs', given.deadlineMs, {
-      min: 0,
-      max: limits.waitMsMax,
-      fallback: limits.stopDeadlineMsDefault,
-    })
-    this.#stopDeadlineMs = Math.min(this.#stopDeadlineMs, deadlineMs)
+    this.#stopDeadlineMs = Math.min(this.#stopDeadlineMs, resolveStop(options))
     this.#stopped ??= this.#stop()
     await this.#stopped
   }
@@ -131,6 +124,17 @@ export class GroupConsumer implements Consumer, OwnershipListener {
       this.#onStopped()
     }
   }
+}
+
+/** The deadline in milliseconds, or what is wrong with the options. */
+export function resolveStop(options: StopOptions | undefined): number {
+  const given = requireOptions('stop', options)
+  checkOptionNames('stop', given, ['deadlineMs'])
+  return wholeNumber('deadlineMs', given.deadlineMs, {
+    min: 0,
+    max: limits.waitMsMax,
+    fallback: limits.stopDeadlineMsDefault,
+  })
 }
 
 function taskName(lease: Lease): string {

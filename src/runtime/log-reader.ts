@@ -83,7 +83,9 @@ export async function* mergePartitions(
       yield result.value
     }
   } finally {
-    for (const source of sources) void source.return(undefined)
+    // Nobody waits for these any more; one that fails now must not end the process.
+    for (const next of pending.values()) next.catch(() => undefined)
+    for (const source of sources) source.return(undefined).catch(() => undefined)
   }
 }
 
