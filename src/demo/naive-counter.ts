@@ -21,8 +21,8 @@ export class NaiveCounter {
     this.#database = openNaiveDatabase(file)
   }
 
-  run(signal: AbortSignal): Promise<void[]> {
-    return Promise.all(this.#partitions.map((partition) => this.#runPartition(partition, signal)))
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#partitions.map((partition) => this.#runPartition(partition, signal)))
   }
 
   async #runPartition(partition: number, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { WorkerOrders } from './worker.ts'
 
 const workerFile = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url)
@@ -44,6 +46,8 @@ export class WorkerPool {
     this.#lives[slot] = life + 1
     const worker = fork(workerFile, [JSON.stringify(this.#ordersOf(slot, life))], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      // A worker that starts every second should not spend it on compiling.
+      env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'semel-compile-cache') },
     })
     this.#workers[slot] = worker
     worker.on('exit', () => {

@@ -7,7 +7,6 @@ import {
   RawJson,
   type StoredEvent,
 } from './event.ts'
-import { printAt, quickPrint } from './fingerprint.ts'
 
 /**
  * A batch of events as two JSON texts, the form in which row engines store it.
@@ -35,49 +34,6 @@ interface BatchHead {
   readonly raw?: readonly number[]
   /** Indexes of events whose body entry is base64 of bytes. */
   readonly binary?: readonly number[]
-  /** Quick prints of all events, joined; only where a publisher chose ids, so that they may come again. */
-  readonly prints?: string
-}
-
-/** An encoded batch whose events can be told apart without decoding: by id, print and place in the body. */
-export interface PrintedBatch extends EncodedBatch {
-  /** End of each event's text within the body. */
-  readonly ends: ArrayLike<number>
-}
-
-/** Encodes records whose ids their publisher chose: each is printed, and can be taken out of the batch later. */
-export function encodePrinted(records: readonly EventRecord[]): EncodedBatch & { readonly ends: number[] } {
-  const head = parseHead(encodeHead(records))
-  const texts = records.map((record) => storedText(record.data))
-  const prints = records.map((record, i) => quickPrint(record, texts[i]!)).join('')
-  return { head: JSON.stringify({ ...head, prints }), ...joinBody(texts) }
-}
-
-/** The batch without the events that are not in `keep` (indexes, rising). */
-export function selectFromBatch(batch: PrintedBatch, keep: readonly number[]): EncodedBatch {
-  const head = parseHead(batch.head)
-  const newIndex = new Map(keep.map((index, i) => [index, i]))
-  const pick = <T>(column: readonly T[] | T): readonly T[] | T =>
-    Array.isArray(column) ? keep.map((index) => column[index]) : column
-  const places = (indexes: readonly number[] | undefined): number[] | undefined =>
-    indexes?.flatMap((index) => newIndex.get(index) ?? [])
-  const selected = {
-    v: 1,
-    ids: pick(head.ids),
-    keys: pick(head.keys),
-    types: pick(head.types),
-    sources: pick(head.sources),
-    times: pick(head.times),
-    attrs: head.attrs === undefined ? undefined : selectAttributes(head.attrs, newIndex),
-    raw: places(head.raw),
-    binary: places(head.binary),
-    prints:
-      head.prints === undefined ? undefined : keep.map((index) => printAt(head.prints!, index)).join(''),
-  }
-  const texts = keep.map((index) =>
-    batch.body.slice(index === 0 ? 1 : batch.ends[index - 1]! + 1, batch.ends[index]),
-  )
-  return { head: JSON.stringify(selected), body: joinBody(texts).body }
 }
 
 /** Encodes checked records. The data was checked to be plain JSON before, so nothing is lost here. */
@@ -85,7 +41,7 @@ export function encodeBatch(records: readonly EventRecord[]): EncodedBatch {
   const plain = records.every(({ data }) => !(data instanceof JsonText || isSpecial(data)))
   const head = encodeHead(records)
   if (plain) return { head, body: JSON.stringify(records.map(({ data }) => data)) }
-  return { head, body: joinBody(records.map(({ data }) => storedText(data))).body }
+  return { head, body: joinBody(records.map(({ data }) => storedText(data))) }
 }
 
 function encodeHead(records: readonly EventRecord[]): string {
@@ -132,29 +88,8 @@ function storedText(data: unknown): string {
   return JSON.stringify(data)
 }
 
-function joinBody(texts: readonly string[]): { body: string; ends: number[] } {
-  const ends = new Array<number>(texts.length)
-  let end = 0
-  for (let i = 0; i < texts.length; i++) {
-    end += texts[i]!.length + 1
-    ends[i] = end
-  }
-  return { body: `[${texts.join(',')}]`, ends }
-}
-
-function selectAttributes(
-  attrs: NonNullable<BatchHead['attrs']>,
-  newIndex: ReadonlyMap<number, number>,
-): Record<string, Record<number, string | number>> {
-  const selected: Record<string, Record<number, string | number>> = {}
-  for (const [name, values] of Object.entries(attrs)) {
-    const kept = Object.entries(values).flatMap(([index, value]) => {
-      const to = newIndex.get(Number(index))
-      return to === undefined ? [] : [[to, value] as const]
-    })
-    if (kept.length > 0) selected[name] = Object.fromEntries(kept)
-  }
-  return selected
+function joinBody(texts: readonly string[]): string {
+  return `[${texts.join(',')}]`
 }
 
 function encodeSpecial(records: readonly EventRecord[]): Pick<BatchHead, 'attrs' | 'raw' | 'binary'> {
@@ -178,15 +113,35 @@ function encodeSpecial(records: readonly EventRecord[]): Pick<BatchHead, 'attrs'
   }
 }
 
-/** Ids of a batch, and the prints of its events if it has them. */
-export interface BatchIds {
-  readonly ids: readonly string[]
-  readonly prints: string | undefined
+/** The heads of a batch's events, decoded without their data. */
+export class BatchEnvelopes {
+  readonly #head: BatchHead
+  readonly #raw: ReadonlySet<number>
+  readonly #binary: ReadonlySet<number>
+
+  constructor(head: BatchHead) {
+    this.#head = head
+    this.#raw = new Set(head.raw)
+    this.#binary = new Set(head.binary)
+  }
+
+  /** All that counts as one event's content beside its data (`event/fingerprint.ts`), as a text to compare. */
+  contentAt(index: number): string {
+    const { types, sources, keys, attrs } = this.#head
+    const kind = this.#raw.has(index) ? 'raw' : this.#binary.has(index) ? 'binary' : 'json'
+    return JSON.stringify([
+      kind,
+      typeof types === 'string' ? types : types[index],
+      typeof sources === 'string' ? sources : sources[index],
+      keys === null || typeof keys === 'string' ? keys : keys[index],
+      attrs?.subject?.[index] ?? null,
+      attrs?.datacontenttype?.[index] ?? null,
+    ])
+  }
 }
 
-export function decodePrints(head: string): BatchIds {
-  const { ids, prints } = parseHead(head)
-  return { ids, prints }
+export function decodeEnvelopes(head: string): BatchEnvelopes {
+  return new BatchEnvelopes(parseHead(head))
 }
 
 /** The ids of a batch, without touching its data. */

@@ -1,4 +1,4 @@
-import { createHash, hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { type EventRecord, JsonText, RawJson } from './event.ts'
 
 const fingerprintHexChars = 32
@@ -31,22 +31,4 @@ export function canonicalJson(value: unknown): string {
     if (typeof member !== 'object' || member === null || Array.isArray(member)) return member
     return Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
   })
-}
-
-const printChars = 22
-
-/**
- * 128 bits over an event's content with its data as `text`, in 22 characters. Quick, but two texts of one JSON value
- * have two prints: equal prints mean equal content, unequal ones ask `fingerprint`.
- */
-export function quickPrint(record: EventRecord, text: string): string {
-  const { type, source, key, attributes } = record
-  const kind = record.data instanceof Uint8Array ? 'b' : 'j'
-  const envelope = JSON.stringify([type, source, key, attributes?.subject, attributes?.datacontenttype])
-  return hash('sha256', `${kind}${envelope}${text}`, 'base64').slice(0, printChars)
-}
-
-/** The print of one event out of the joined prints of a batch. */
-export function printAt(prints: string, index: number): string {
-  return prints.slice(index * printChars, (index + 1) * printChars)
 }

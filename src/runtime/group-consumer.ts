@@ -1,10 +1,15 @@
 import type { Lease, Membership, OwnershipListener } from '../engine/engine.ts'
+import { isSemelError } from '../errors.ts'
 import { redriveTopicName } from '../features/redrive-command.ts'
 import { limits } from '../limits.ts'
 import { checkOptionNames, requireOptions, wholeNumber } from '../options.ts'
+import { sleep } from '../platform/wait.ts'
 import { channels } from './channels.ts'
+import { retryDelayMs } from './retry-policy.ts'
 import { Task } from './task.ts'
 import type { GroupContext } from './task-context.ts'
+
+const joinPolicy = { attempts: 1, baseDelayMs: 50, maxDelayMs: 5_000, onExhausted: 'block' } as const
 
 export interface StopOptions {
   /** How long running handlers may take to finish. Default 30 s; 0 abandons them at once. */
@@ -93,7 +98,21 @@ export class GroupConsumer implements Consumer, OwnershipListener {
     await this.stop()
   }
 
+  /** Joining may meet a busy or absent database: what may pass is tried again until it passes or we are stopped. */
   async #join(): Promise<Membership> {
+    const { platform } = this.#context
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#joinOnce()
+      } catch (error) {
+        if (this.#stopped !== undefined || !isSemelError(error) || !error.retryable) throw error
+        this.#unlisten?.()
+        await sleep(platform, retryDelayMs(joinPolicy, Math.min(attempt, 10), platform.random))
+      }
+    }
+  }
+
+  async #joinOnce(): Promise<Membership> {
     const { sink, source, settings, topics, counters } = this.#context
     await sink.declareTopics([{ name: redriveTopicName(settings.group), partitions: 1, dedupWindowMs: 0 }])
     this.#unlisten = source.onAppend(() => {

@@ -1,20 +1,41 @@
 import type { AppendBatch, Unit } from '../../engine/engine.ts'
 import { encodeBatch } from '../../event/batch-codec.ts'
+import type { EventRecord } from '../../event/event.ts'
 import { sqliteLimits } from './sqlite-limits.ts'
 import type { UnitRequest, WireBatch, WireRow } from './writer-protocol.ts'
 
 /** Encodes a batch on this thread, while the writer is busy with the one before. */
 export function toWireBatch({ topic, partition, records, callOf, fresh }: AppendBatch): WireBatch {
-  const rowCount = Math.ceil(records.length / sqliteLimits.rowEventsMax)
   const rows: WireRow[] = []
-  for (let row = 0; row < rowCount; row++) {
-    const from = Math.floor((row * records.length) / rowCount)
-    const to = Math.floor(((row + 1) * records.length) / rowCount)
-    const { head, body } = encodeBatch(rowCount === 1 ? records : records.slice(from, to))
-    rows.push({ count: to - from, head, body })
-  }
+  const parts = Math.ceil(records.length / sqliteLimits.rowEventsMax)
+  for (let part = 0; part < parts; part++) addRows(rows, partOf(records, part, parts))
   // A typed array crosses to the writer as one block of memory.
   return { topic, partition, rows, callOf: callOf && Uint32Array.from(callOf), fresh }
+}
+
+/**
+ * Encodes records as one row, or as several if they are large: a row is the least that is read to look one event
+ * up, so its size is what a duplicate costs.
+ */
+function addRows(rows: WireRow[], records: readonly EventRecord[]): void {
+  const { head, body } = encodeBatch(records)
+  const parts = Math.min(records.length, Math.ceil(body.length / sqliteLimits.rowCharsTarget))
+  if (parts <= 1) {
+    rows.push({ count: records.length, head, body })
+    return
+  }
+  for (let part = 0; part < parts; part++) {
+    const some = partOf(records, part, parts)
+    rows.push({ count: some.length, ...encodeBatch(some) })
+  }
+}
+
+function partOf(records: readonly EventRecord[], part: number, parts: number): readonly EventRecord[] {
+  if (parts === 1) return records
+  return records.slice(
+    Math.floor((part * records.length) / parts),
+    Math.floor(((part + 1) * records.length) / parts),
+  )
 }
 
 export function toUnitRequest(unit: Unit): UnitRequest {

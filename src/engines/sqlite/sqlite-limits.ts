@@ -7,6 +7,8 @@ const mib = 1024 * kib
 export const sqliteLimits = {
   /** Events in one row. Larger rows cost less each; smaller ones are cheaper to look one event up in. */
   rowEventsMax: 256,
+  /** Bodies much longer than this are split into rows of about this many characters. */
+  rowCharsTarget: 64 * 1024,
   /** Requests and bytes that share one transaction. */
   groupRequestsMax: 256,
   groupBytesMax: 16 * mib,

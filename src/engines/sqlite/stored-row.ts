@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { SemelError } from '../../errors.ts'
-import { decodeBatch } from '../../event/batch-codec.ts'
+import { type BatchEnvelopes, decodeBatch, decodeEnvelopes } from '../../event/batch-codec.ts'
 import type { EventRecord } from '../../event/event.ts'
 import { entryAt, entryEnds, type HeadLayout, idAt, keyAt, layoutOf, sameBytes } from './batch-bytes.ts'
 
@@ -36,6 +36,7 @@ export class BatchBytes {
   #ends: Uint8Array | undefined
   #layout: HeadLayout | undefined
   #records: readonly EventRecord[] | undefined
+  #envelopes: BatchEnvelopes | undefined
 
   constructor(head: Buffer, body: Buffer, entries: number, ends?: Uint8Array) {
     this.head = head
@@ -63,14 +64,22 @@ export class BatchBytes {
    * must be looked at more closely: a retry may be written in another way.
    */
   isSurelySame(index: number, other: BatchBytes, otherIndex: number): boolean {
+    if (!sameBytes(entryAt(this.body, this.ends, index), entryAt(other.body, other.ends, otherIndex)))
+      return false
     const [mine, theirs] = [this.layout, other.layout]
+    // Batches of mixed events: the heads are small, so decoding them is cheap where decoding the bodies is not.
+    if (mine.common === undefined || theirs.common === undefined) {
+      return this.envelopes.contentAt(index) === other.envelopes.contentAt(otherIndex)
+    }
     return (
-      mine.common !== undefined &&
-      theirs.common !== undefined &&
-      sameBytes(entryAt(this.body, this.ends, index), entryAt(other.body, other.ends, otherIndex)) &&
       sameBytes(mine.common, theirs.common) &&
       sameBytes(keyAt(this.head, mine, index), keyAt(other.head, theirs, otherIndex))
     )
+  }
+
+  get envelopes(): BatchEnvelopes {
+    this.#envelopes ??= decodeEnvelopes(this.head.toString())
+    return this.#envelopes
   }
 
   get layout(): HeadLayout {
