@@ -72,9 +72,7 @@ function prepareSchema(
   file: string,
   platform: Platform,
 ): Omit<OpenedFile, 'database'> {
-  database.exec('begin immediate')
-  const known = database.prepare("select 1 from sqlite_schema where name = 'semel_meta'").get()
-  if (known === undefined) create(database, platform)
+  if (!hasSchema(database)) createOnce(database, platform)
   const meta = new Map(
     database
       .prepare('select name, value from semel_meta')
@@ -82,11 +80,21 @@ function prepareSchema(
       .map(({ name, value }) => [String(name), String(value)]),
   )
   checkFormat(Number(meta.get('format')), file)
-  database.exec('commit')
   const logId = meta.get('log_id')
   const hashSeed = Number(meta.get('hash_seed'))
   if (logId === undefined || !Number.isInteger(hashSeed)) throw damagedMeta(file)
   return { logId, hashSeed }
+}
+
+function hasSchema(database: DatabaseSync): boolean {
+  return database.prepare("select 1 from sqlite_schema where name = 'semel_meta'").get() !== undefined
+}
+
+/** Only a file without schema needs the write lock: a busy file must not keep anybody from opening it. */
+function createOnce(database: DatabaseSync, platform: Platform): void {
+  database.exec('begin immediate')
+  if (!hasSchema(database)) create(database, platform)
+  database.exec('commit')
 }
 
 function create(database: DatabaseSync, { random }: Platform): void {
