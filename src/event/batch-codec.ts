@@ -64,16 +64,22 @@ function encodeHead(records: readonly EventRecord[]): string {
     if (record.time !== first.time) sameTime = false
     if (record.attributes !== undefined || isSpecial(record.data)) special = true
   }
-  const head: BatchHead = {
-    v: 1,
-    ids,
-    keys: sameKey ? first.key : keys,
+  const rest = {
     types: sameType ? first.type : records.map((record) => record.type),
     sources: sameSource ? first.source : records.map((record) => record.source),
     times: sameTime ? first.time : records.map((record) => record.time),
     ...(special ? encodeSpecial(records) : undefined),
   }
-  return JSON.stringify(head)
+  const keysText = sameKey ? JSON.stringify(first.key) : stringsToJson(keys)
+  return `{"v":1,"ids":${stringsToJson(ids)},"keys":${keysText},${JSON.stringify(rest).slice(1)}`
+}
+
+const needsEscape = /["\\]|[^ -~]/
+
+/** What `JSON.stringify` gives, three times as fast for many short texts of plain ASCII: ids and keys mostly are. */
+function stringsToJson(strings: readonly (string | null)[]): string {
+  if (strings.includes(null) || needsEscape.test(strings.join(','))) return JSON.stringify(strings)
+  return `["${strings.join('","')}"]`
 }
 
 function isSpecial(data: unknown): boolean {
