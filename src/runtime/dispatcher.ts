@@ -25,6 +25,9 @@ export interface DispatcherEvents {
   reread(slot: Slot): Promise<StoredEvent>
 }
 
+/** A busy key that nobody waits for; most keys never have more. */
+const emptyLane: Slot[] = []
+
 /** After this many starts in one turn, other work of the process gets its turn. */
 const startsPerTurn = 512
 
@@ -47,6 +50,8 @@ export class Dispatcher {
   readonly #retryTimers = new Set<Timer>()
   readonly #redeliveredBelow: number
   #waiting = 0
+  /** Concurrency 1: a dead letter on its way back that waits for the running event; there is one at a time. */
+  #next: Slot | undefined
   #unsettled = 0
   #turnPlanned = false
   #timeoutTimer: Timer | undefined
@@ -81,7 +86,7 @@ export class Dispatcher {
 
   /** Whether something will finish without outside help: the open unit may wait for it. */
   get busy(): boolean {
-    return this.#running.size > 0 || (this.#window.ready > 0 && this.#canStart)
+    return this.#running.size > 0 || ((this.#window.ready > 0 || this.#next !== undefined) && this.#canStart)
   }
 
   get #canStart(): boolean {
@@ -98,8 +103,9 @@ export class Dispatcher {
           this.#planTurn()
           return
         }
-        const slot = this.#window.take()
+        const slot = this.#next ?? this.#window.take()
         if (slot === undefined) return
+        this.#next = undefined
         this.admit(slot)
       }
     })
@@ -108,13 +114,18 @@ export class Dispatcher {
   /** Starts a slot, or puts it into the lane of its busy key. */
   admit(slot: Slot): void {
     const { key } = slot
+    if (this.#context.settings.concurrency === 1 && !this.#canStart) {
+      this.#next = slot
+      return
+    }
     if (key !== null && this.#context.settings.concurrency > 1) {
       const lane = this.#lanes.get(key)
       if (lane !== undefined) {
-        lane.push(slot)
+        if (lane === emptyLane) this.#lanes.set(key, [slot])
+        else lane.push(slot)
         return
       }
-      this.#lanes.set(key, [])
+      this.#lanes.set(key, emptyLane)
     }
     this.#start(slot)
   }
@@ -152,10 +163,9 @@ export class Dispatcher {
 
   #start(slot: Slot): void {
     slot.attempt++
-    const { lease, settings, handler, counters } = this.#context
-    const { topic, partition } = lease.task
+    const { handler, counters } = this.#context
     const redelivered = slot.attempt > 1 || slot.redrive !== undefined || slot.offset < this.#redeliveredBelow
-    const attempt = new Attempt(slot, { group: settings.group, topic, partition }, redelivered)
+    const attempt = new Attempt(slot, this.#context.lease.task, redelivered)
     const tx = new EventTransaction(this.#transactions, slot)
     slot.tx = tx
     slot.startedMs = this.#context.platform.clock.monotonic()
@@ -229,7 +239,6 @@ export class Dispatcher {
     this.#waiting++
     const timer = platform.timers.after(delayMs, () => {
       this.#retryTimers.delete(timer)
-      this.#waiting--
       void this.#retry(slot)
     })
     this.#retryTimers.add(timer)
@@ -241,6 +250,8 @@ export class Dispatcher {
       if (this.#stopped) return
       assert(event.offset === slot.offset, 'a reread gives the same event')
       slot.event = event
+      // Only now: while the event is read again, it still holds its partition (O1).
+      this.#waiting--
       handlerScope.run(this.#scope, () => this.#start(slot))
     } catch (error) {
       this.#events.failed(error)
@@ -253,7 +264,7 @@ export class Dispatcher {
     if (key === null || this.#context.settings.concurrency === 1) return
     const lane = this.#lanes.get(key)
     if (lane === undefined) return
-    const next = lane.shift()
+    const next = lane === emptyLane ? undefined : lane.shift()
     if (next === undefined) this.#lanes.delete(key)
     else if (!this.#stopped) handlerScope.run(this.#scope, () => this.#start(next))
   }

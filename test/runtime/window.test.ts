@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import type { StoredEvent } from '../../src/event/event.ts'
+import { Window } from '../../src/runtime/window.ts'
+
+function event(offset: number): StoredEvent {
+  const id = String(offset)
+  return {
+    id,
+    source: 's',
+    type: 't',
+    time: 0,
+    key: null,
+    data: null,
+    attributes: undefined,
+    offset,
+    appendTime: 0,
+  }
+}
+
+function events(from: number, to: number): StoredEvent[] {
+  return Array.from({ length: to - from }, (_, i) => event(from + i))
+}
+
+describe('the window', () => {
+  test('L1: the position is the lowest unfinished offset', () => {
+    const window = new Window(0, [])
+    window.add(events(0, 5), 5)
+    const slots = Array.from({ length: 5 }, () => window.take()!)
+    window.finish(slots[1]!)
+    window.finish(slots[3]!)
+    assert.equal(window.position, 0)
+    assert.deepEqual(window.finishedAbove(), [
+      [1, 2],
+      [3, 4],
+    ])
+    window.finish(slots[0]!)
+    assert.equal(window.position, 2)
+    window.finish(slots[2]!)
+    window.finish(slots[4]!)
+    assert.equal(window.position, 5)
+    assert.deepEqual(window.finishedAbove(), [])
+  })
+
+  test('X1: a remembered range that is only read in part is remembered whole', () => {
+    const window = new Window(0, [[1, 100]])
+    window.add(events(0, 10), 10)
+    assert.deepEqual(window.take()?.offset, 0)
+    assert.equal(window.take(), undefined)
+
+    const covered = new Set<number>()
+    for (const [from, to] of window.finishedAbove()) for (let o = from; o < to; o++) covered.add(o)
+
+    assert.deepEqual(covered, new Set(Array.from({ length: 99 }, (_, i) => i + 1)))
+  })
+})
