@@ -80,7 +80,9 @@ export class Window {
         else ranges.push([slot.offset, slot.offset + 1])
       }
     }
-    return [...ranges, ...this.#finishedBefore.filter(([from]) => from >= this.#nextRead)]
+    // What was read of an earlier range is in the slots by now; the rest of it is still to be remembered.
+    const ahead = this.#finishedBefore.filter(([, to]) => to > this.#nextRead)
+    return [...ranges, ...ahead.map(([from, to]): OffsetRange => [Math.max(from, this.#nextRead), to])]
   }
 
   #wasFinished(offset: number): boolean {
