@@ -53,10 +53,12 @@ export class TaskSession implements DispatcherEvents {
   #stopping = false
   #idlePollMs: number = limits.pollMsMax
   #end = 0
+  readonly #loadedPosition: number | undefined
 
   constructor(context: TaskContext, start: SessionStart, wake: Wake) {
     this.#context = context
     this.#wake = wake
+    this.#loadedPosition = start.stored
     const { platform, sink, lease } = context
     const monotonic = (): number => platform.clock.monotonic()
     this.#window = new Window(start.position, start.finished)
@@ -104,6 +106,11 @@ export class TaskSession implements DispatcherEvents {
     this.#stopping = true
     this.#dispatcher.stopStarting()
     this.#wake.ring()
+  }
+
+  /** Whether a unit of this session was committed. */
+  get hasCommitted(): boolean {
+    return this.#committer.committed !== this.#loadedPosition
   }
 
   get isDrained(): boolean {

@@ -111,7 +111,8 @@ export class Task {
       channels.reset.publish({ ...lease.task, epoch: lease.epoch, error: failure })
     if (session !== undefined) await this.#untilHandlersReturned(session)
     this.#session = undefined
-    this.#reloads++
+    // A session that got something done shows that storage works: the next wait is a short one again.
+    this.#reloads = session?.hasCommitted === true ? 1 : this.#reloads + 1
     await this.#pause(retryDelayMs(reloadPolicy, Math.min(this.#reloads, 10), platform.random))
   }
 
