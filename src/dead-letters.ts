@@ -6,7 +6,8 @@ import type { AnyTopic } from './event/topic.ts'
 import { type DeadLetter, deadLetterKey, decodeDeadLetter } from './features/dead-letter-record.ts'
 import { redriveTopicName } from './features/redrive-command.ts'
 import { limits } from './limits.ts'
-import { checkOptionNames, requireOptions, wholeNumber } from './options.ts'
+import { checkOptionNames, invalidOption, requireOptions, wholeNumber } from './options.ts'
+import { unknownTopic } from './runtime/event-transaction.ts'
 import { checkOffset } from './runtime/log-reader.ts'
 import type { CallPreparer, RoutedTopic } from './runtime/prepare-call.ts'
 import type { Publisher } from './runtime/publisher.ts'
@@ -76,6 +77,7 @@ export class DeadLetters {
    * Returns when the request is durable. A letter leaves the list when its handler succeeds.
    */
   async redrive(places: readonly DeadLetterPlace[]): Promise<void> {
+    if (!Array.isArray(places)) throw invalidOption('places', 'an array of places', places)
     if (places.length === 0) return
     if (places.length > limits.publishManyEventsMax) {
       throw new SemelError('TOO_LARGE', `one call may redrive ${limits.publishManyEventsMax} dead letters`, {
@@ -85,19 +87,26 @@ export class DeadLetters {
       })
     }
     const name = redriveTopicName(this.#group)
-    await this.#engine.declareTopics([{ name, partitions: 1, dedupWindowMs: 0 }])
     const topic = commandTopic(name)
     const events = places.map(({ topic: from, partition, offset }) => ({
       topic,
       data: {
-        topic: checkTopicName(from),
-        partition: checkOffset('partition', partition),
+        ...this.#checkPlace(from, partition),
         offset: checkOffset('offset', offset),
       },
       attributes: undefined,
     }))
+    await this.#engine.declareTopics([{ name, partitions: 1, dedupWindowMs: 0 }])
     const call = this.#preparer.prepare(events)
     await this.#publisher.publish(call, { durability: this.#engine.facts.durability[0]!, signal: undefined })
+  }
+
+  /** A command that no task would ever see is refused instead of forgotten. */
+  #checkPlace(topic: string, partition: number): { readonly topic: string; readonly partition: number } {
+    const partitions = this.#topics.get(checkTopicName(topic))?.partitions
+    if (partitions === undefined) throw unknownTopic(topic)
+    const index = wholeNumber('partition', partition, { min: 0, max: partitions - 1, fallback: -1 })
+    return { topic, partition: checkOffset('partition', index) }
   }
 
   async #listPartition(

@@ -1,3 +1,6 @@
+import { hash } from 'node:crypto'
+import { limits } from '../limits.ts'
+
 /** Asks the owner of a task to run one dead letter again. */
 export interface RedriveCommand {
   readonly topic: string
@@ -7,7 +10,10 @@ export interface RedriveCommand {
 
 /** The topic that carries a group's redrive commands. One partition: commands are rare and each task reads all. */
 export function redriveTopicName(group: string): string {
-  return `semel.redrive.${group}`
+  const name = `semel.redrive.${group}`
+  if (name.length <= limits.topicNameCharsMax) return name
+  // A group's name may be as long as a topic's; the longest ones leave no room for the prefix.
+  return `semel.redrive.${hash('sha256', group)}`
 }
 
 export function isRedriveCommand(data: unknown): data is RedriveCommand {
