@@ -50,8 +50,8 @@ export class Dispatcher {
   readonly #retryTimers = new Set<Timer>()
   readonly #redeliveredBelow: number
   #waiting = 0
-  /** Concurrency 1: a dead letter on its way back that waits for the running event; there is one at a time. */
-  #next: Slot | undefined
+  /** Next attempts, freed lanes and dead letters on their way back: first in line for a free place. */
+  readonly #comingBack: Slot[] = []
   #unsettled = 0
   #turnPlanned = false
   #timeoutTimer: Timer | undefined
@@ -86,7 +86,9 @@ export class Dispatcher {
 
   /** Whether something will finish without outside help: the open unit may wait for it. */
   get busy(): boolean {
-    return this.#running.size > 0 || ((this.#window.ready > 0 || this.#next !== undefined) && this.#canStart)
+    return (
+      this.#running.size > 0 || ((this.#window.ready > 0 || this.#comingBack.length > 0) && this.#canStart)
+    )
   }
 
   get #canStart(): boolean {
@@ -103,31 +105,38 @@ export class Dispatcher {
           this.#planTurn()
           return
         }
-        const slot = this.#next ?? this.#window.take()
+        const back = this.#comingBack.shift()
+        const slot = back ?? this.#window.take()
         if (slot === undefined) return
-        this.#next = undefined
-        this.admit(slot)
+        if (slot === back || this.#takesLane(slot)) this.#start(slot)
       }
     })
   }
 
-  /** Starts a slot, or puts it into the lane of its busy key. */
+  /** Takes in a slot that does not come out of the window. */
   admit(slot: Slot): void {
+    if (this.#takesLane(slot)) this.#startWhenFree(slot)
+  }
+
+  /** Whether a slot's key was free and now is its own; otherwise it waits in the lane of its busy key. */
+  #takesLane(slot: Slot): boolean {
     const { key } = slot
-    if (this.#context.settings.concurrency === 1 && !this.#canStart) {
-      this.#next = slot
-      return
-    }
     if (key !== null && this.#context.settings.concurrency > 1) {
       const lane = this.#lanes.get(key)
       if (lane !== undefined) {
         if (lane === emptyLane) this.#lanes.set(key, [slot])
         else lane.push(slot)
-        return
+        return false
       }
       this.#lanes.set(key, emptyLane)
     }
-    this.#start(slot)
+    return true
+  }
+
+  /** Starts a slot that may run as soon as there is a place for one more. */
+  #startWhenFree(slot: Slot): void {
+    if (this.#canStart) handlerScope.run(this.#scope, () => this.#start(slot))
+    else if (!this.#stopped) this.#comingBack.push(slot)
   }
 
   /** No new attempts; running ones go on. */
@@ -252,7 +261,7 @@ export class Dispatcher {
       slot.event = event
       // Only now: while the event is read again, it still holds its partition (O1).
       this.#waiting--
-      handlerScope.run(this.#scope, () => this.#start(slot))
+      this.#startWhenFree(slot)
     } catch (error) {
       this.#events.failed(error)
     }
@@ -266,7 +275,7 @@ export class Dispatcher {
     if (lane === undefined) return
     const next = lane === emptyLane ? undefined : lane.shift()
     if (next === undefined) this.#lanes.delete(key)
-    else if (!this.#stopped) handlerScope.run(this.#scope, () => this.#start(next))
+    else this.#startWhenFree(next)
   }
 
   // One timer looks at all running attempts: cheaper than one each, and precise to a quarter of the time-out.
