@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -30,7 +32,7 @@ test('three brokers go on when one is killed, and count it again when it is back
 test('a paused broker keeps its connections and answers nothing until it is resumed', async () => {
   await using kafka = await startKafka({ brokers: 1 })
   const [broker] = kafka.brokers
-  broker!.pause()
+  await broker!.pause()
   const answer = liveBrokers(broker!.port)
   assert.equal(await Promise.race([answer, sleep(300, 'silent')]), 'silent')
   broker!.resume()
@@ -49,6 +51,8 @@ test('settings given to the rig reach the broker', async () => {
 
 test('brokers end with the process that started them, however it ends', async (t) => {
   if (!existsSync('/usr/bin/setpriv')) return t.skip('only Linux tells children of the death of their parent')
+  const folder = await mkdtemp(join(tmpdir(), 'semel-orphan-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
   const rig = join(import.meta.dirname, '../rig/kafka/broker.ts')
   const program = `const { startKafka } = await import('${rig}')
     const kafka = await startKafka({ brokers: 1 })
@@ -56,6 +60,7 @@ test('brokers end with the process that started them, however it ends', async (t
     setInterval(() => {}, 1_000)`
   const parent = spawn(process.execPath, ['--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, TMPDIR: folder },
   })
   const [line] = await once(parent.stdout, 'data')
   const pid = Number(String(line))

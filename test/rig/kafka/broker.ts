@@ -224,9 +224,10 @@ export class Broker {
     return this.#end('SIGKILL')
   }
 
-  /** Alive and silent: connections stay open, nothing is answered. */
-  pause(): void {
+  /** Alive and silent: connections stay open, nothing is answered. Resolves when its last thread stands still. */
+  async pause(): Promise<void> {
     this.#child?.kill('SIGSTOP')
+    while (this.pid !== undefined && !standsStill(this.pid)) await sleep(1)
   }
 
   resume(): void {
@@ -249,6 +250,12 @@ process.once('exit', () => {
 
 // The kernel ends the broker with its parent, however that one dies. Elsewhere than on Linux only a clean exit does.
 const withParent = globSync('/usr/bin/setpriv').length > 0 ? ['setpriv', '--pdeathsig', 'KILL', '--'] : []
+
+/** On a busy machine a thread may go on for a while after the signal. Where there is no /proc, nobody can tell. */
+function standsStill(pid: number): boolean {
+  const states = globSync(`/proc/${pid}/task/*/stat`).map((file) => readFileSync(file, 'utf8'))
+  return states.every((stat) => /^\d+ \(.*\) [tTXZ]/.test(stat))
+}
 
 function javaOptions(): string[] {
   const archive = existsSync(classArchive) ? [`-XX:SharedArchiveFile=${classArchive}`] : []

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type {
   Admin,
   Client,
@@ -12,6 +13,7 @@ import type {
   Done,
   Message,
   Producer,
+  TopicDescription,
   TopicPartition,
   TopicPartitionOffset,
 } from './client-types.ts'
@@ -74,6 +76,7 @@ export async function openConsumer(bootstrap: string, group: string, config: Con
 export const openAdmin = (bootstrap: string): Admin =>
   rdkafka.AdminClient.create({ 'bootstrap.servers': bootstrap })
 
+/** Returns when the brokers know the topic, which is a little after the controller has answered that it exists. */
 export async function createTopic(
   admin: Admin,
   topic: string,
@@ -82,6 +85,11 @@ export async function createTopic(
 ): Promise<void> {
   const wanted = { topic, num_partitions: partitions, replication_factor: -1, config }
   await call((done) => admin.createTopic(wanted, 10_000, done))
+  const isKnown = async () => {
+    const [found] = await call<TopicDescription[]>((done) => admin.describeTopics([topic], {}, done))
+    return found?.error === undefined && found?.partitions.every(({ leader }) => leader !== null)
+  }
+  while (!(await isKnown())) await sleep(10)
 }
 
 /** The steps of a transaction, as promises. */
@@ -147,14 +155,20 @@ export async function joinGroup(
   const onRebalance = ({ code }: ClientError, partitions: TopicPartition[]) => {
     const numbers = partitions.map(({ partition }) => partition)
     member.rebalances.push({ code, partitions: numbers, lost: consumer.assignmentLost() })
-    if (code === assignPartitions) consumer.incrementalAssign(partitions)
-    else if (member.hold) member.held.push(...partitions)
-    else consumer.incrementalUnassign(partitions)
+    if (code !== assignPartitions && member.hold) return void member.held.push(...partitions)
+    try {
+      if (code === assignPartitions) consumer.incrementalAssign(partitions)
+      else consumer.incrementalUnassign(partitions)
+    } catch (error) {
+      // The callback is queued, so it may come when the consumer is already closing. Thrown is a plain object.
+      if ((error as ClientError).code !== wrongState) throw error
+    }
   }
   consumer.subscribe([topic])
   return member
 }
 
+const wrongState = -172
 export const assignPartitions = -175
 export const revokePartitions = -174
 
