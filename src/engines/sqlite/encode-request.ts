@@ -7,7 +7,8 @@ import type { UnitRequest, WireBatch, WireRow } from './writer-protocol.ts'
 /** Encodes a batch on this thread, while the writer is busy with the one before. */
 export function toWireBatch({ topic, partition, records, callOf, fresh }: AppendBatch): WireBatch {
   const rows: WireRow[] = []
-  const parts = Math.ceil(records.length / sqliteLimits.rowEventsMax)
+  const { rowEventsMax, lookedUpRowEventsMax } = sqliteLimits
+  const parts = Math.ceil(records.length / (fresh ? rowEventsMax : lookedUpRowEventsMax))
   for (let part = 0; part < parts; part++) addRows(rows, partOf(records, part, parts))
   // A typed array crosses to the writer as one block of memory.
   return { topic, partition, rows, callOf: callOf && Uint32Array.from(callOf), fresh }

@@ -20,6 +20,8 @@ export class HotIds {
   #bits: number
   #size = 0
   #longestMove = 0
+  /** Entries (high, low, place) that found no slot: only where very many hashes are almost equal. */
+  #overflow: number[] = []
 
   constructor(entries = 0) {
     this.#bits = Math.max(10, Math.ceil(Math.log2(Math.max(slotsMin, entries / loadMax))))
@@ -39,7 +41,7 @@ export class HotIds {
 
   add(hi: number, lo: number, place: number): void {
     if (this.#size >= 2 ** this.#bits * loadMax) this.#rebuild(this.#bits + 1)
-    while (!this.#put(hi, lo, place)) this.#rebuild(this.#bits + 1)
+    this.#put(hi, lo, place)
     this.#size++
   }
 
@@ -47,30 +49,32 @@ export class HotIds {
   has(hi: number, lo: number): boolean {
     const his = this.#hi
     const places = this.#places
-    for (let slot = hi >>> (32 - this.#bits); places[slot] !== 0; slot++) {
+    for (let slot = hi >>> (32 - this.#bits); places[slot]; slot++) {
       if (his[slot] === hi && this.#lo[slot] === lo && places[slot] !== undone) return true
-      if (slot + 1 === places.length) return false
     }
-    return false
+    return this.#overflow.length > 0 && this.#inOverflow(hi, lo).length > 0
   }
 
   /** Adds the places of all ids with this hash to `found`. */
   find(hi: number, lo: number, found: number[]): void {
-    for (let slot = this.#slotOf(hi); slot < this.#places.length && this.#places[slot] !== 0; slot++) {
+    for (let slot = this.#slotOf(hi); this.#places[slot]; slot++) {
       const place = this.#places[slot]!
       if (this.#hi[slot] === hi && this.#lo[slot] === lo && place !== undone) found.push(place)
     }
+    for (const at of this.#inOverflow(hi, lo)) found.push(this.#overflow[at]!)
   }
 
   /** Puts another place where `before` is; `false` if there is no such entry. */
   replace(hi: number, lo: number, before: number, place: number): boolean {
-    for (let slot = this.#slotOf(hi); slot < this.#places.length && this.#places[slot] !== 0; slot++) {
+    for (let slot = this.#slotOf(hi); this.#places[slot]; slot++) {
       if (this.#hi[slot] === hi && this.#lo[slot] === lo && this.#places[slot] === before) {
         this.#places[slot] = place
         return true
       }
     }
-    return false
+    const at = this.#inOverflow(hi, lo).find((index) => this.#overflow[index] === before)
+    if (at !== undefined) this.#overflow[at] = place
+    return at !== undefined
   }
 
   /** Takes back an `add` of a transaction that was rolled back. */
@@ -86,6 +90,7 @@ export class HotIds {
   /** Gives `visit` the entries of the slots from `from` to before `to`. Answers the next slot. */
   visit(from: number, to: number, visit: (hi: number, lo: number, place: number) => void): number {
     const end = Math.max(from, Math.min(to, this.#places.length))
+    if (from === 0) this.#visitOverflow(visit)
     for (let slot = from; slot < end; slot++) {
       const place = this.#places[slot]!
       if (place > 0) visit(this.#hi[slot]!, this.#lo[slot]!, place)
@@ -111,28 +116,51 @@ export class HotIds {
     return hi >>> (32 - this.#bits)
   }
 
-  /** `false` if the spare slots are used up. */
-  #put(hi: number, lo: number, place: number): boolean {
+  #put(hi: number, lo: number, place: number): void {
     const first = this.#slotOf(hi)
     let slot = first
-    while (this.#places[slot] !== 0) if (++slot >= this.#places.length) return false
+    while (this.#places[slot]) slot++
+    if (slot >= this.#places.length) {
+      this.#overflow.push(hi, lo, place)
+      return
+    }
     if (slot - first > this.#longestMove) this.#longestMove = slot - first
     this.#hi[slot] = hi
     this.#lo[slot] = lo
     this.#places[slot] = place
-    return true
+  }
+
+  /** Indexes of the places of a hash that found no slot. */
+  #inOverflow(hi: number, lo: number): number[] {
+    const found: number[] = []
+    for (let i = 0; i < this.#overflow.length; i += 3) {
+      const isHere = this.#overflow[i] === hi && this.#overflow[i + 1] === lo
+      if (isHere && this.#overflow[i + 2] !== undone) found.push(i + 2)
+    }
+    return found
+  }
+
+  #visitOverflow(visit: (hi: number, lo: number, place: number) => void): void {
+    for (let i = 0; i < this.#overflow.length; i += 3) {
+      const place = this.#overflow[i + 2]!
+      if (place > 0) visit(this.#overflow[i]!, this.#overflow[i + 1]!, place)
+    }
   }
 
   #rebuild(bits: number): void {
-    const [hi, lo, places] = [this.#hi, this.#lo, this.#places]
+    const [hi, lo, places, overflow] = [this.#hi, this.#lo, this.#places, this.#overflow]
     const slots = 2 ** bits + spareSlots
     this.#bits = bits
     this.#longestMove = 0
+    this.#overflow = []
     this.#hi = new Uint32Array(slots)
     this.#lo = new Uint32Array(slots)
     this.#places = new Float64Array(slots)
     for (let slot = 0; slot < places.length; slot++) {
       if (places[slot]! > 0) this.#put(hi[slot]!, lo[slot]!, places[slot]!)
+    }
+    for (let i = 0; i < overflow.length; i += 3) {
+      if (overflow[i + 2]! > 0) this.#put(overflow[i]!, overflow[i + 1]!, overflow[i + 2]!)
     }
   }
 }

@@ -9,6 +9,24 @@ import { sqliteLimits } from './sqlite-limits.ts'
 
 const garbageChunksPerStep = 64
 
+/** When ids go to disk. Tests make them small. */
+export interface IdLimits {
+  /** Ids in memory before they are sealed: of one topic, and of all together. */
+  readonly hotIdsMax: number
+  readonly hotIdsTotalMax: number
+  /** Time a slice may take. */
+  readonly sealSliceMs: number
+}
+
+export interface IdKeeperParts {
+  readonly tables: LogTables
+  readonly rows: GenerationRows
+  readonly clock: Clock
+  /** Name of this writer among all that may build generations. */
+  readonly builder: string
+  readonly limits: IdLimits
+}
+
 /**
  * Moves ids from memory to disk: seals full hot tables, merges generations, drops expired ones. All of it in slices
  * of a few milliseconds between the commits of events, in transactions of their own: a slice that fails takes
@@ -20,6 +38,7 @@ export class IdKeeper {
   readonly #tables: LogTables
   readonly #rows: GenerationRows
   readonly #clock: Clock
+  readonly #limits: IdLimits
   readonly #claims: IdClaims
   readonly #garbage: StatementSync
   readonly #garbageDeleted: StatementSync
@@ -31,16 +50,12 @@ export class IdKeeper {
   /** Topics whose generations may be ready to merge, or that another process is building for until then. */
   readonly #lookAgainMs = new Map<number, number>()
 
-  constructor(
-    database: DatabaseSync,
-    tables: LogTables,
-    rows: GenerationRows,
-    clock: Clock,
-    builder: string,
-  ) {
+  constructor(database: DatabaseSync, parts: IdKeeperParts) {
+    const { tables, rows, clock, builder, limits } = parts
     this.#tables = tables
     this.#rows = rows
     this.#clock = clock
+    this.#limits = limits
     this.#claims = new IdClaims(database, builder)
     this.#garbage = database.prepare('select generation, chunks, deleted from semel_id_garbage limit 1')
     this.#garbageDeleted = database.prepare('update semel_id_garbage set deleted = ? where generation = ?')
@@ -54,7 +69,7 @@ export class IdKeeper {
 
   /** Does some work inside a transaction that was just begun. `nowMs` is the append clock. */
   slice(nowMs: number): void {
-    const until = this.#clock.monotonic() + sqliteLimits.sealSliceMs
+    const until = this.#clock.monotonic() + this.#limits.sealSliceMs
     const isLate = (): boolean => this.#clock.monotonic() >= until
     if (this.#build !== undefined) this.#continue(this.#build, nowMs, isLate)
     else if (this.#mayHaveGarbage) this.#collectGarbage(isLate)
@@ -89,11 +104,11 @@ export class IdKeeper {
       if (dedup === undefined) continue
       total += dedup.hotSize
       if ((this.#lookAgainMs.get(topic.id) ?? 0) > this.#clock.monotonic()) continue
-      if (dedup.frozen !== undefined || dedup.hotSize >= sqliteLimits.hotIdsMax) return { topic, seal: true }
+      if (dedup.frozen !== undefined || dedup.hotSize >= this.#limits.hotIdsMax) return { topic, seal: true }
       if (topic.mayMerge) return { topic, seal: false }
       if (dedup.hotSize > (largest?.dedup?.hotSize ?? 0)) largest = topic
     }
-    const isTooMuch = largest !== undefined && total > sqliteLimits.hotIdsTotalMax
+    const isTooMuch = largest !== undefined && total > this.#limits.hotIdsTotalMax
     return isTooMuch ? { topic: largest!, seal: true } : undefined
   }
 
@@ -105,7 +120,7 @@ export class IdKeeper {
       this.#claim(topic, nowMs, undefined)
       return
     }
-    const run = mergeableRun(topic.dedup!.generations, topic.dedupWindowMs)
+    const run = mergeableRun(topic.dedup!.generations, topic.dedupWindowMs, this.#limits.hotIdsMax)
     if (run === undefined) topic.mayMerge = false
     else this.#claim(topic, nowMs, run)
   }

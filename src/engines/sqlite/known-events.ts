@@ -15,12 +15,15 @@ interface StoredRow {
   readonly bytes: BatchBytes
 }
 
-/** An event that was accepted before under the id in question. */
-export interface Known {
-  readonly place: number
-  readonly offset: number
+/** One event of an encoded batch. */
+export interface BatchEvent {
   readonly row: BatchBytes
   readonly index: number
+}
+
+/** An event that was accepted before under the id in question. */
+export interface Known extends BatchEvent {
+  readonly offset: number
 }
 
 /** What a look-up found: the event inside the window, and where the id was accepted before it, if it was. */
@@ -59,7 +62,7 @@ export class KnownEvents {
       const index = indexIn(row, place)
       if (!sameBytes(row.bytes.idAt(index), id)) continue
       if (row.appendTime > sinceMs) {
-        return { known: { place, offset: offsetOf(place), row: row.bytes, index }, expired: 0 }
+        return { known: { offset: offsetOf(place), row: row.bytes, index }, expired: 0 }
       }
       if (expired === 0) expired = place
     }
@@ -108,7 +111,7 @@ export class KnownEvents {
 }
 
 /** Whether the incoming event is the known one once more (N1), or another with its id (N2). */
-export function isSameContent(known: Known, batch: BatchBytes, index: number): boolean {
+export function isSameContent(known: BatchEvent, batch: BatchBytes, index: number): boolean {
   if (batch.isSurelySame(index, known.row, known.index)) return true
   return fingerprint(batch.records[index]!) === fingerprint(known.row.records[known.index]!)
 }

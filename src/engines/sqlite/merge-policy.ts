@@ -1,5 +1,4 @@
 import type { IdGeneration } from './id-generation.ts'
-import { sqliteLimits } from './sqlite-limits.ts'
 
 const fanIn = 4
 /** A merged generation spans at most this share of the window, so that expired ids leave in time. */
@@ -12,17 +11,21 @@ const windowShareMax = 1 / 8
 export function mergeableRun(
   generations: readonly IdGeneration[],
   windowMs: number,
+  hotIdsMax: number,
 ): readonly IdGeneration[] | undefined {
   for (let start = 0; start + fanIn <= generations.length; start++) {
     const run = generations.slice(start, start + fanIn)
-    const tier = tierOf(run[0]!)
+    const tier = tierOf(run[0]!, hotIdsMax)
     const spanMs = run[fanIn - 1]!.row.newestMs - run[0]!.row.oldestMs
-    if (run.every((generation) => tierOf(generation) === tier) && spanMs <= windowMs * windowShareMax)
+    if (
+      run.every((generation) => tierOf(generation, hotIdsMax) === tier) &&
+      spanMs <= windowMs * windowShareMax
+    )
       return run
   }
   return undefined
 }
 
-function tierOf({ row }: IdGeneration): number {
-  return Math.round(Math.log(row.entries / sqliteLimits.hotIdsMax) / Math.log(fanIn))
+function tierOf({ row }: IdGeneration, hotIdsMax: number): number {
+  return Math.round(Math.log(row.entries / hotIdsMax) / Math.log(fanIn))
 }

@@ -1,17 +1,35 @@
 import type { BatchPlan } from '../../engine/append-plan.ts'
 import type { IncomingBatch, IncomingRow } from './append-request.ts'
+import { sameBytes } from './batch-bytes.ts'
 import { isSameContent, type KnownEvents } from './known-events.ts'
-import type { PartitionEntry, TopicEntry } from './log-tables.ts'
+import type { PartitionEntry } from './log-tables.ts'
 import { RequestIds } from './request-ids.ts'
+
+const topicMix = 0x9e3779b1
+
+/** An event of the request that another one of it repeats. */
+interface Earlier {
+  readonly batch: number
+  readonly index: number
+}
+
+/** A row of the request and the number of its first id among all ids of it that are looked up. */
+interface NumberedRow {
+  readonly batch: number
+  readonly row: IncomingRow
+  readonly number: number
+}
 
 /**
  * What nearly every request comes to: all ids are new, or known with the same content. Decides that from the bytes,
- * without decoding an event. Anything else (a conflict, an id twice in one request, a failed predecessor) is left
- * to the shared plan (`engine/append-plan.ts`), which decides the same cases in the same way, only slower.
+ * without decoding an event. Anything else (a conflict, a failed predecessor) is left to the shared plan
+ * (`engine/append-plan.ts`), which decides the same cases in the same way, only slower.
  */
 export class QuickPlanner {
   readonly #known: KnownEvents
   readonly #requestIds = new RequestIds()
+  #rows: NumberedRow[] = []
+  #numbers = 0
 
   constructor(known: KnownEvents) {
     this.#known = known
@@ -19,51 +37,102 @@ export class QuickPlanner {
 
   /** `undefined`: not a case for this. `nowMs` is the append clock. */
   plan(batches: readonly IncomingBatch[], nowMs: number): BatchPlan[] | undefined {
-    if (batches.some(({ topic, wire }) => topic.dedup !== undefined && !wire.fresh)) {
-      this.#requestIds.start(batches.reduce((sum, { count }) => sum + count, 0))
-    }
+    this.#rows = []
+    this.#numbers = 0
+    if (batches.some(mustLookUp)) this.#requestIds.start(batches.reduce((sum, { count }) => sum + count, 0))
     const plans: BatchPlan[] = []
     const next = new Map<PartitionEntry, number>()
-    for (const batch of batches) {
-      const duplicates = new Map<number, number>()
-      if (batch.topic.dedup !== undefined && !batch.wire.fresh) {
-        for (const row of batch.rows) if (!this.#lookUp(batch.topic, row, nowMs, duplicates)) return undefined
-      }
+    for (const [b, batch] of batches.entries()) {
+      const duplicates = new Map<number, number | Earlier>()
+      if (mustLookUp(batch) && !this.#lookUp(b, batches, nowMs, duplicates)) return undefined
       const firstOffset = next.get(batch.head) ?? batch.head.nextOffset
       next.set(batch.head, firstOffset + batch.count - duplicates.size)
-      plans.push(planOf(firstOffset, batch.count, duplicates))
+      plans.push(planOf(b, firstOffset, batch.count, duplicates, plans))
     }
     return plans
   }
 
-  /** Fills `duplicates` (index in the batch to first offset); `false` if this is no quick case. */
-  #lookUp(topic: TopicEntry, row: IncomingRow, nowMs: number, duplicates: Map<number, number>): boolean {
+  /** Fills `duplicates`: index in the batch to the first event. `false` if this is no quick case. */
+  #lookUp(
+    b: number,
+    batches: readonly IncomingBatch[],
+    nowMs: number,
+    duplicates: Map<number, number | Earlier>,
+  ): boolean {
+    const batch = batches[b]!
+    const { topic, rows } = batch
     const dedup = topic.dedup!
-    const hashes = row.hashes(this.#known.hashSeed)
-    for (let i = 0; i < row.entries; i++) {
-      const hi = hashes[2 * i]!
-      const lo = hashes[2 * i + 1]!
-      if (!this.#requestIds.add(hi, lo)) return false
-      if (!dedup.mayKnow(hi, lo)) continue
-      const { known, expired } = this.#known.find(topic, { hi, lo }, row.idAt(i), nowMs - topic.dedupWindowMs)
-      if (expired !== 0) row.noteExpired(i, expired)
-      if (known === undefined) continue
-      if (!isSameContent(known, row, i)) return false
-      duplicates.set(row.first + i, known.offset)
+    const mix = Math.imul(topic.id, topicMix)
+    const sinceMs = nowMs - topic.dedupWindowMs
+    for (const row of rows) {
+      const hashes = row.hashes(this.#known.hashSeed)
+      this.#rows.push({ batch: b, row, number: this.#numbers })
+      for (let i = 0; i < row.entries; i++) {
+        const hi = hashes[2 * i]!
+        const lo = hashes[2 * i + 1]!
+        const earlier = this.#requestIds.add(hi, (lo ^ mix) >>> 0, this.#numbers++)
+        if (earlier >= 0) {
+          const first = this.#repeated(earlier, row, i)
+          if (
+            first === undefined ||
+            callOf(batches[first.batch]!, first.index) > callOf(batch, row.first + i)
+          )
+            return false
+          duplicates.set(row.first + i, first)
+        } else if (dedup.mayKnow(hi, lo)) {
+          const { known, expired } = this.#known.find(topic, { hi, lo }, row.idAt(i), sinceMs)
+          if (expired !== 0) row.noteExpired(i, expired)
+          if (known === undefined) continue
+          if (!isSameContent(known, row, i)) return false
+          duplicates.set(row.first + i, known.offset)
+        }
+      }
     }
     return true
   }
+
+  /** The event of this request that this one repeats; `undefined` if it only seems so, or contradicts it. */
+  #repeated(number: number, row: IncomingRow, index: number): Earlier | undefined {
+    const first = this.#rows.findLast((candidate) => candidate.number <= number)!
+    const firstIndex = number - first.number
+    if (!sameBytes(first.row.idAt(firstIndex), row.idAt(index))) return undefined
+    if (!isSameContent({ row: first.row, index: firstIndex }, row, index)) return undefined
+    return { batch: first.batch, index: first.row.first + firstIndex }
+  }
 }
 
-function planOf(firstOffset: number, count: number, duplicates: ReadonlyMap<number, number>): BatchPlan {
+/** Calls count in their order, whatever batch their records are in. */
+function callOf({ wire }: IncomingBatch, index: number): number {
+  return wire.callOf?.[index] ?? 0
+}
+
+function mustLookUp({ topic, wire }: IncomingBatch): boolean {
+  return topic.dedup !== undefined && !wire.fresh
+}
+
+function planOf(
+  batch: number,
+  firstOffset: number,
+  count: number,
+  duplicates: ReadonlyMap<number, number | Earlier>,
+  before: readonly BatchPlan[],
+): BatchPlan {
   if (duplicates.size === 0)
     return { firstOffset, keep: undefined, offsets: undefined, duplicates: undefined }
   const keep: number[] = []
   const offsets = new Array<number>(count)
   for (let i = 0; i < count; i++) {
     const known = duplicates.get(i)
-    offsets[i] = known ?? firstOffset + keep.length
-    if (known === undefined) keep.push(i)
+    if (known === undefined) {
+      offsets[i] = firstOffset + keep.length
+      keep.push(i)
+    } else if (typeof known === 'number') offsets[i] = known
+    else
+      offsets[i] = known.batch === batch ? offsets[known.index]! : offsetIn(before[known.batch]!, known.index)
   }
   return { firstOffset, keep, offsets, duplicates: new Set(duplicates.keys()) }
+}
+
+function offsetIn({ firstOffset, offsets }: BatchPlan, index: number): number {
+  return offsets === undefined ? firstOffset + index : offsets[index]!
 }

@@ -5,8 +5,10 @@ const mib = 1024 * kib
 
 /** Bounds of this engine alone, each with its unit. All were chosen by measuring; bench/sqlite-*.ts measures again. */
 export const sqliteLimits = {
-  /** Events in one row. Larger rows cost less each; smaller ones are cheaper to look one event up in. */
+  /** Events in one row. Larger rows cost less per event. */
   rowEventsMax: 256,
+  /** The same where ids are the caller's own and may come again: then one event of a row must be looked up. */
+  lookedUpRowEventsMax: 64,
   /** Bodies much longer than this are split into rows of about this many characters. */
   rowCharsTarget: 64 * 1024,
   /** Requests and bytes that share one transaction. */

@@ -56,7 +56,8 @@ export class WriterThread {
     const { clock, random } = realPlatform
     const writerClock = { now: () => clock.now(), monotonic: () => clock.monotonic(), pause }
     const builder = `${process.pid}-${random.uint32()}-${random.uint32()}`
-    this.#writer = new Writer({ database, file, clock: writerClock, lockWaitMs, hashSeed, builder })
+    const parts = { database, file, clock: writerClock, lockWaitMs, hashSeed, builder }
+    this.#writer = new Writer({ ...parts, idLimits: sqliteLimits })
   }
 
   /** Takes a message and everything that waits behind it. */

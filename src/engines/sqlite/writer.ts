@@ -3,7 +3,7 @@ import { isSemelError, SemelError } from '../../errors.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { crashPoint } from './crash-points.ts'
 import { GenerationRows } from './id-generation.ts'
-import { IdKeeper } from './id-keeper.ts'
+import { IdKeeper, type IdLimits } from './id-keeper.ts'
 import { KnownEvents } from './known-events.ts'
 import { LeaseWriter } from './lease-writer.ts'
 import { LogTables } from './log-tables.ts'
@@ -29,6 +29,7 @@ export interface WriterParts {
   readonly hashSeed: number
   /** Name of this writer among all that may build generations. */
   readonly builder: string
+  readonly idLimits: IdLimits
 }
 
 /** About what a slice of work on the ids writes. */
@@ -60,7 +61,7 @@ export class Writer {
   #requests = 0
   #choresAfterMs = 0
 
-  constructor({ database, file, clock, lockWaitMs, hashSeed, builder }: WriterParts) {
+  constructor({ database, file, clock, lockWaitMs, hashSeed, builder, idLimits }: WriterParts) {
     const rows = new GenerationRows(database)
     this.#file = file
     this.#clock = clock
@@ -71,7 +72,7 @@ export class Writer {
     this.#log = new LogWriter(database, this.#tables, this.#known)
     this.#tasks = new TaskWriter(database)
     this.#leases = new LeaseWriter(database)
-    this.#keeper = new IdKeeper(database, this.#tables, rows, clock, builder)
+    this.#keeper = new IdKeeper(database, { tables: this.#tables, rows, clock, builder, limits: idLimits })
   }
 
   /** Runs requests in one transaction; one answer each, in order. */

@@ -1,0 +1,78 @@
+import { mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { AppendBatch } from '../../../src/engine/engine.ts'
+import { openForWriting } from '../../../src/engines/sqlite/database-file.ts'
+import { toWireBatch } from '../../../src/engines/sqlite/encode-request.ts'
+import type { IdLimits } from '../../../src/engines/sqlite/id-keeper.ts'
+import { sqliteLimits } from '../../../src/engines/sqlite/sqlite-limits.ts'
+import { Writer } from '../../../src/engines/sqlite/writer.ts'
+import type { AppendReply, WriteRequest } from '../../../src/engines/sqlite/writer-protocol.ts'
+import type { EventRecord } from '../../../src/event/event.ts'
+import { realPlatform } from '../../../src/platform/real-platform.ts'
+
+/** Path for a database file in a new folder. */
+export function newFile(): string {
+  return join(mkdtempSync(join(tmpdir(), 'semel-sqlite-')), 'semel.db')
+}
+
+/** A writer in this thread, so that a test can look at it between two steps. */
+export class WriterRig {
+  readonly writer: Writer
+  readonly database
+  now = 1_700_000_000_000
+
+  constructor(file: string, idLimits: IdLimits = sqliteLimits) {
+    const { database, hashSeed } = openForWriting(file, 1_000, realPlatform)
+    this.database = database
+    const { clock, random } = realPlatform
+    const pause = (): void => undefined
+    this.writer = new Writer({
+      database,
+      file,
+      clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), pause },
+      lockWaitMs: 1_000,
+      hashSeed,
+      builder: `rig-${random.uint32()}`,
+      idLimits,
+    })
+  }
+
+  run(request: WriteRequest): unknown {
+    const [answer] = this.writer.run([{ request, now: this.now }])
+    if ('error' in answer!) throw Object.assign(new Error(String(answer.error.message)), answer.error)
+    return answer!.reply
+  }
+
+  declare(name: string, partitions: number, dedupWindowMs: number): void {
+    this.run({ op: 'declare', topics: [{ name, partitions, dedupWindowMs }] })
+  }
+
+  append(batches: readonly AppendBatch[], calls = 1): AppendReply {
+    const wire = batches.map(toWireBatch)
+    const failuresSeen = Number.POSITIVE_INFINITY
+    return this.run({ op: 'append', calls, failuresSeen, durability: 'memory', batches: wire }) as AppendReply
+  }
+
+  /** All chores there are, or a number of them. */
+  doChores(most = Number.POSITIVE_INFINITY): number {
+    let done = 0
+    while (done < most && this.writer.hasChores) {
+      this.writer.doChores(this.now)
+      done++
+    }
+    return done
+  }
+
+  close(): void {
+    this.database.close()
+  }
+}
+
+export function record(id: string, data: unknown = { id }, rest: Partial<EventRecord> = {}): EventRecord {
+  return { id, source: '/test', type: 'test', time: 1, key: null, data, attributes: undefined, ...rest }
+}
+
+export function batch(records: readonly EventRecord[], topic = 'orders', partition = 0): AppendBatch {
+  return { topic, partition, records, callOf: undefined, fresh: false }
+}
