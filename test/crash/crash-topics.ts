@@ -1,0 +1,22 @@
+import { topic } from '../../src/index.ts'
+
+export interface Order {
+  readonly n: number
+  readonly customer: string
+  readonly amount: number
+}
+
+export const orders = topic<Order>('orders', { partitions: 2, key: (order) => order.customer })
+export const payments = topic<{ n: number }>('payments', { partitions: 1 })
+export const totals = topic<{ customer: string; sum: number; n: number }>('totals', {
+  partitions: 2,
+  key: (total) => total.customer,
+})
+export const crashGroup = 'sums'
+/** Orders published in each life; a multiple of 4. */
+export const crashEvents = 80
+
+/** These events write a row of the user's own table. */
+export function usesSql(n: number): boolean {
+  return n % 5 === 0
+}
