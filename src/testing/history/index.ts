@@ -1,0 +1,18 @@
+/** The history recorder and checker: what proves Semel under faults is handed to its users (faults.md section 3). */
+
+export type { AnomalyName } from './anomaly-names.ts'
+export { anomalies, anomalyNames, isAnomalyName } from './anomaly-names.ts'
+export { checkHistory } from './check-history.ts'
+export type { OperationRef, Witness } from './findings.ts'
+export type { Gates } from './gates.ts'
+export { campaignGates } from './gates.ts'
+export type { FaultSpan, Occurrences, OperationCounts } from './metrics.ts'
+export type { CheckOptions, GroupOptions, Guarantee } from './options.ts'
+export { checkEvent, parseHistoryLine } from './parse-record.ts'
+export type * from './record.ts'
+export { HistoryFormatError } from './record.ts'
+export type { HistoryClock, HistoryFile, RecorderOptions } from './recorder.ts'
+export { HistoryClient, HistoryRecorder, mergeHistories, OpenOperation } from './recorder.ts'
+export { reportPage } from './report/page.ts'
+export type { AnomalyReport, HistoryReport, ReportedWitness, Verdict } from './report/report.ts'
+export { reportJson, reportText } from './report/text.ts'
