@@ -133,7 +133,10 @@ export class Bus implements AsyncDisposable {
     const list = topics instanceof Topic ? [topics] : topics
     if (!Array.isArray(list) || list.length === 0)
       throw invalidOption('topics', 'a topic or a list of topics', topics)
-    for (const { name } of list) this.#requireTopic(name)
+    for (const each of list) {
+      if (!(each instanceof Topic)) throw invalidOption('topics', 'made by topic()', each)
+      this.#requireTopic(each.name)
+    }
     const target = sink ?? this
     if (!(target instanceof Bus)) throw invalidOption('sink', 'an open bus', sink)
     const context = {
@@ -159,6 +162,7 @@ export class Bus implements AsyncDisposable {
   /** Reads events without a group: from an offset, a time, an end; live if asked (R1, R2, R3). */
   read<T>(topic: Topic<T>, options?: ReadOptions): AsyncGenerator<LogEvent<T>> {
     this.#requireOpen('read')
+    if (!(topic instanceof Topic)) throw invalidOption('topic', 'a topic', topic)
     this.#requireTopic(topic.name)
     const reading = readTopic(
       this.#engine,
@@ -256,10 +260,14 @@ export class Bus implements AsyncDisposable {
     if (options === undefined) return { durability: this.#options.durability, signal: undefined }
     requireOptions('publish options', options)
     checkOptionNames('publish', options, ['durability', 'signal'])
+    const { signal } = options
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+      throw invalidOption('signal', 'an AbortSignal', signal)
+    }
     const { durability: levels } = this.#engine.facts
     return {
       durability: oneOf('durability', options.durability, levels, this.#options.durability),
-      signal: options.signal,
+      signal,
     }
   }
 

@@ -57,6 +57,7 @@ export class DeadLetters {
     const given = requireOptions('deadLetters.list', options)
     checkOptionNames('deadLetters.list', given, ['topic', 'limit', 'after'])
     const limit = wholeNumber('limit', given.limit, { min: 1, max: pageMax, fallback: 100 })
+    checkAfter(given.after)
     const names = given.topic === undefined ? [...this.#topics.keys()].sort() : [checkTopicName(given.topic)]
     const found: DeadLetter[] = []
     for (const name of names) {
@@ -119,6 +120,16 @@ export class DeadLetters {
     const entries = await this.#engine.scanState({ task, store: storeNames.deadLetters, after, limit })
     return entries.map(({ key, value }) => decodeDeadLetter(topic, partition, key, value))
   }
+}
+
+function checkAfter(after: DeadLetterPlace | undefined): void {
+  if (after === undefined) return
+  if (typeof after !== 'object' || after === null || Array.isArray(after)) {
+    throw invalidOption('after', 'the place of a dead letter', after)
+  }
+  checkTopicName(after.topic)
+  checkOffset('after.partition', after.partition)
+  checkOffset('after.offset', after.offset)
 }
 
 /** Where to go on within this partition; `passed` if the place given lies behind it. */

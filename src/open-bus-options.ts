@@ -47,6 +47,7 @@ const memberBytesMax = 200
 
 /** Fills in the defaults, or says which option is wrong. */
 export function resolveOpenBus(options: OpenBusOptions): ResolvedBusOptions {
+  if (options === undefined) throw invalidOption('openBus options', 'an object of options', options)
   requireOptions('openBus options', options)
   checkOptionNames('openBus', options, ['engine', 'topics', 'durability', 'member', 'publish', 'platform'])
   const { engine } = options

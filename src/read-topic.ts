@@ -59,7 +59,7 @@ export async function* readTopic(
 }
 
 function isOffset(from: ReadOptions['from']): from is { readonly offset: number } {
-  return typeof from === 'object' && 'offset' in from
+  return typeof from === 'object' && from !== null && 'offset' in from
 }
 
 async function startOffset(
@@ -69,7 +69,7 @@ async function startOffset(
   from: ReadOptions['from'],
 ): Promise<number> {
   if (isOffset(from)) return checkOffset('from.offset', from.offset)
-  if (typeof from === 'object')
+  if (typeof from === 'object' && from !== null && 'time' in from)
     return await engine.offsetAt(topic, partition, checkTime('from.time', from.time))
   const bounds = (await engine.bounds(topic))[partition]!
   if (from === undefined || from === 'earliest') return bounds.earliest

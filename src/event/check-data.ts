@@ -15,6 +15,8 @@ export function checkData(data: unknown): void {
 
 function checkRawJson(raw: RawJson): void {
   let value: unknown
+  // Before it is parsed: what is too large costs nothing.
+  if (typeof raw.text === 'string') checkSize(Buffer.byteLength(raw.text))
   try {
     if (!raw.text.isWellFormed()) throw new SyntaxError('text is not well-formed Unicode')
     value = raw.parse()
@@ -24,21 +26,27 @@ function checkRawJson(raw: RawJson): void {
       cause,
     })
   }
-  checkSize(Buffer.byteLength(raw.text))
   if (tooDeep(value, 0)) throw depthError()
 }
 
 /** Checks a value that will be stored as JSON. `field` names it in errors. */
 export function checkJson(value: unknown, field = 'data', bytesMax: number = limits.eventDataBytesMax): void {
-  let size: number
+  let bytes: number
   try {
-    size = measure(value, 0)
+    const size = measure(value, 0)
+    if (size < 0) throw explain(value, field)
+    bytes = bytesOf(value, size, bytesMax)
   } catch (cause) {
+    if (cause instanceof SemelError) throw cause
     throw new SemelError('INVALID_DATA', `${field} cannot be read: a getter or proxy threw`, { field, cause })
   }
-  if (size < 0) throw explain(value, field)
-  // A character takes at most 6 bytes in JSON; only large values need to be measured exactly.
-  if (size * 6 > bytesMax) checkSize(Buffer.byteLength(JSON.stringify(value)), field, bytesMax)
+  checkSize(bytes, field, bytesMax)
+}
+
+/** Exact only near the limit: a character takes at most 6 bytes in JSON, and `size` is at most 5 times too high. */
+function bytesOf(value: unknown, size: number, bytesMax: number): number {
+  if (size * 6 <= bytesMax || size > bytesMax * 5) return size
+  return Buffer.byteLength(JSON.stringify(value))
 }
 
 function checkSize(bytes: number, field = 'data', bytesMax: number = limits.eventDataBytesMax): void {
@@ -74,7 +82,7 @@ function measureObject(value: object, depth: number): number {
   let size = 2
   for (const name in value) {
     const part = measure(Reflect.get(value, name), depth + 1)
-    if (part < 0) return -1
+    if (part < 0 || !name.isWellFormed()) return -1
     size += part + name.length + 4
   }
   return 'toJSON' in value && typeof value.toJSON === 'function' ? -1 : size
@@ -100,7 +108,7 @@ function explain(value: unknown, path: string, depth = 0): SemelError {
     const memberPath = Array.isArray(value) ? `${path}[${name}]` : `${path}.${name.slice(0, 60)}`
     return explain(member, memberPath, depth + 1)
   }
-  return invalidData(path, 'it has holes or members that cannot be stored')
+  return invalidData(path, 'it has holes or names that cannot be stored')
 }
 
 function reasonOf(value: unknown, depth: number): string | undefined {

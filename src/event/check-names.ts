@@ -42,7 +42,7 @@ function checkName(code: ErrorCode, field: string, name: string, charsMax: numbe
 export function checkText(
   code: ErrorCode,
   field: string,
-  text: string,
+  text: string | number,
   bytesMax: number,
   emptyAllowed: boolean,
 ): string {

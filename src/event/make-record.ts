@@ -48,7 +48,8 @@ export function makeRecord(
       attributes: undefined,
     }
   }
-  if (typeof given !== 'object' || given === null) throw invalidOption('attributes', 'an object', given)
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw invalidOption('attributes', 'an object', given)
   checkOptionNames('attributes', given, givenNames)
   return {
     id:
@@ -68,7 +69,7 @@ export function checkKey(key: string | null): string | null {
   return checkText('INVALID_KEY', 'key', key, limits.keyBytesMax, true)
 }
 
-function checkAttribute(name: string, value: string): string {
+function checkAttribute(name: string, value: string | number): string {
   return checkText('INVALID_ATTRIBUTE', name, value, limits.attributeBytesMax, false)
 }
 
@@ -96,7 +97,7 @@ function pickAttributes(given: GivenAttributes): EventAttributes | undefined {
     const value = given[name]
     if (value === undefined) continue
     picked ??= {}
-    picked[name] = name === 'producersequence' ? checkSequence(value) : checkAttribute(name, String(value))
+    picked[name] = name === 'producersequence' ? checkSequence(value) : checkAttribute(name, value)
   }
   return picked
 }

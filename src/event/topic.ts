@@ -79,7 +79,7 @@ export class Topic<T = unknown> implements AnyTopic {
     })
     this.key = options.key === undefined ? undefined : requireFunction('key', options.key)
     this.schema = options.schema
-    if (options.schema !== undefined && typeof options.schema['~standard']?.validate !== 'function') {
+    if (options.schema !== undefined && typeof options.schema?.['~standard']?.validate !== 'function') {
       throw invalidOption('schema', 'a Standard Schema (an object with "~standard")', options.schema)
     }
     this.dedupWindowMs = resolveDedup(options.dedup)

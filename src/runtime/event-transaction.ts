@@ -6,8 +6,9 @@ import { checkAgainstSchemaNow } from '../event/check-schema.ts'
 import type { EventRecord } from '../event/event.ts'
 import { type IdSource, makeRecord } from '../event/make-record.ts'
 import { partitionOfKey } from '../event/partition-of-key.ts'
-import type { AnyTopic, PublishAttributes, Topic } from '../event/topic.ts'
+import { type AnyTopic, type PublishAttributes, Topic } from '../event/topic.ts'
 import { limits } from '../limits.ts'
+import { invalidOption } from '../options.ts'
 import type { State, Transaction } from './handler.ts'
 import { dataBytes, keyOf, type RoundRobin, snapshotData } from './prepare-call.ts'
 import type { Slot } from './slot.ts'
@@ -76,6 +77,7 @@ export class EventTransaction implements Transaction {
 
   emit<T>(topic: Topic<T>, data: T, attributes?: PublishAttributes): void {
     this.requireOpen('emit')
+    if (!(topic instanceof Topic)) throw invalidOption('topic', 'a topic', topic)
     const declared = this.#context.topics.get(topic.name)
     if (declared === undefined) throw unknownTopic(topic.name)
     const { length } = this.#emits ?? []

@@ -147,7 +147,11 @@ export function snapshot(call: PreparedCall): PreparedCall {
 export function snapshotData(data: unknown): JsonText | RawJson | Uint8Array {
   if (data instanceof RawJson || data instanceof JsonText) return data
   if (data instanceof Uint8Array) return Uint8Array.from(data)
-  return new JsonText(JSON.stringify(data))
+  try {
+    return new JsonText(JSON.stringify(data))
+  } catch (cause) {
+    throw new SemelError('INVALID_DATA', 'data changed while it was read', { field: 'data', cause })
+  }
 }
 
 export function dataBytes(data: JsonText | RawJson | Uint8Array): number {
