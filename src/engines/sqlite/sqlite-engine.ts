@@ -75,8 +75,10 @@ export class SqliteEngine implements Engine {
   async close(): Promise<void> {
     const { writer, database, watch } = this.#file
     watch.close()
-    await writer.close()
+    // The last writing connection to close copies the write-ahead log into the file; a reader that is still there
+    // would leave the log behind.
     database.close()
+    await writer.close()
   }
 
   get logId(): string {
