@@ -1,0 +1,62 @@
+import { openSync, writeSync } from 'node:fs'
+import { sqlite } from '../../src/engines/sqlite/index.ts'
+import { isSemelError, openBus } from '../../src/index.ts'
+import { groups, input, output, soakKeys } from './topics.ts'
+
+/** One soak process: publishes at a steady rate and is a member of all three groups. Killed and paused at will. */
+const orders: { file: string; notes: string; name: string; perSecond: number; publishFor: number } =
+  JSON.parse(process.argv[2]!)
+const notes = openSync(orders.notes, 'a')
+const note = (kind: string, text: string): void => void writeSync(notes, `${kind} ${text}\n`)
+const bus = await openBus({
+  engine: sqlite({ file: orders.file }),
+  topics: [input, output],
+  member: orders.name,
+})
+
+for (const guarantee of groups) {
+  bus.consume(
+    input,
+    { group: guarantee, guarantee, leaseMs: 1_000, retry: { attempts: 4, baseDelayMs: 5 } },
+    async (event, tx) => {
+      const { n, publisher, key } = event.data
+      if (guarantee !== 'exactly-once') {
+        note(guarantee, `${publisher}/${n}`)
+        return
+      }
+      if (event.attempt === 1 && n % 97 === 0) throw new Error('the first attempt of this one fails')
+      const state = tx.state<number>('count')
+      const count = ((await state.get()) ?? 0) + 1
+      await state.set(count)
+      tx.emit(output, { n, publisher, key, count })
+    },
+  )
+}
+
+let stopping = false
+process.on('message', () => {
+  stopping = true
+})
+const until = performance.now() + orders.publishFor
+let n = 0
+while (!stopping && performance.now() < until) {
+  const burst = Array.from({ length: Math.ceil(orders.perSecond / 50) }, () => publish(n++))
+  await Promise.all([...burst, new Promise((resolve) => setTimeout(resolve, 20))])
+}
+while (!stopping) await new Promise((resolve) => setTimeout(resolve, 50))
+await bus.stop({ deadlineMs: 10_000 })
+process.disconnect?.()
+
+async function publish(number: number): Promise<void> {
+  const id = `${orders.name}/${number}`
+  const event = { n: number, publisher: orders.name, key: `key-${(number * 31) % soakKeys}` }
+  try {
+    await bus.publish(input, event, { id })
+    // Every tenth is published again, as after an answer that was lost.
+    if (number % 10 === 0) await bus.publish(input, event, { id })
+    note('acked', id)
+  } catch (error) {
+    if (!isSemelError(error)) throw error
+    note(error.outcome, id)
+  }
+}
