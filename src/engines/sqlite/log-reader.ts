@@ -107,10 +107,20 @@ export class LogReader {
     const first = Number(this.#rowBefore.get(from, placeOf(id, earliest))?.place ?? from)
     const collected: Collected = { events: [], bytes: 0, expected: first }
     for (const row of this.#rowsFrom.iterate(first, placeOf(id, end))) {
-      if (Number(row.place) !== collected.expected) throw this.#missing(request, offsetOf(Number(row.place)))
-      if (!this.#takeRow(request, row, collected)) break
+      if (!this.#takeRowAfter(request, row, collected)) break
     }
     return collected
+  }
+
+  /** What is sound before a damage is read first; the next read begins at the damage and says so. */
+  #takeRowAfter(request: ReadRequest, row: Record<string, unknown>, collected: Collected): boolean {
+    try {
+      if (Number(row.place) !== collected.expected) throw this.#missing(request, offsetOf(Number(row.place)))
+      return this.#takeRow(request, row, collected)
+    } catch (error) {
+      if (collected.events.length === 0) throw error
+      return false
+    }
   }
 
   /** Adds a row's events; `false` when the read is full. Rows are taken whole if possible: none is decoded twice. */
