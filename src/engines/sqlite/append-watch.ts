@@ -52,7 +52,12 @@ export class AppendWatch {
   }
 
   #look(): void {
-    const version = this.#readVersion()
+    let version = Number.NaN
+    try {
+      version = this.#readVersion()
+    } catch {
+      // A file that cannot be read: whoever listens will read it and be told; a timer has nobody to tell.
+    }
     if (version === this.#seen) {
       this.#pollMs = Math.min(limits.pollMsMax, this.#pollMs * slowdown)
       return

@@ -29,7 +29,7 @@ import { openForReading } from './database-file.ts'
 import { toUnitRequest, toWireBatch } from './encode-request.ts'
 import { sqliteFacts } from './facts.ts'
 import { LogReader } from './log-reader.ts'
-import { fromWire } from './sqlite-errors.ts'
+import { fromWire, openError, readError } from './sqlite-errors.ts'
 import { SqliteLeases } from './sqlite-leases.ts'
 import { sqliteStatus } from './sqlite-status.ts'
 import { SqliteTransaction } from './sqlite-transaction.ts'
@@ -66,10 +66,17 @@ export class SqliteEngine implements Engine {
   async open(context: EngineContext): Promise<void> {
     const { file, lockWaitMs } = this.#settings
     const writer = await WriterClient.start({ file, lockWaitMs }, context.platform)
-    const database = openForReading(file)
-    const watch = new AppendWatch(database, context.platform)
-    const reader = new LogReader(database, file)
-    this.#open = { context, writer, database, reader, state: new StateReader(database), watch }
+    let database: DatabaseSync | undefined
+    try {
+      database = openForReading(file)
+      const watch = new AppendWatch(database, context.platform)
+      const reader = new LogReader(database, file)
+      this.#open = { context, writer, database, reader, state: new StateReader(database), watch }
+    } catch (error) {
+      database?.close()
+      await writer.close()
+      throw openError(error, file)
+    }
   }
 
   async close(): Promise<void> {
@@ -108,18 +115,18 @@ export class SqliteEngine implements Engine {
 
   /** Reading is synchronous; the turn afterwards lets the rest of the process run when somebody reads in a loop. */
   async read(request: ReadRequest): Promise<ReadResult> {
-    const { reader, context } = this.#file
-    const result = reader.read(request)
+    const { context } = this.#file
+    const result = this.#look(({ reader }) => reader.read(request))
     await new Promise<void>((resolve) => context.platform.timers.soon(resolve))
     return result
   }
 
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {
-    return this.#file.reader.bounds(topic)
+    return this.#look(({ reader }) => reader.bounds(topic))
   }
 
   async offsetAt(topic: string, partition: number, time: number): Promise<number> {
-    return this.#file.reader.offsetAt(topic, partition, time)
+    return this.#look(({ reader }) => reader.offsetAt(topic, partition, time))
   }
 
   onAppend(listener: () => void): () => void {
@@ -133,7 +140,7 @@ export class SqliteEngine implements Engine {
   }
 
   async load(lease: Lease): Promise<TaskPosition> {
-    return this.#file.state.position(lease.task)
+    return this.#look(({ state }) => state.position(lease.task))
   }
 
   async readState(
@@ -141,11 +148,11 @@ export class SqliteEngine implements Engine {
     store: string,
     keys: readonly string[],
   ): Promise<readonly (string | undefined)[]> {
-    return this.#file.state.read(task, store, keys)
+    return this.#look(({ state }) => state.read(task, store, keys))
   }
 
   async scanState(request: ScanRequest): Promise<readonly StateEntry[]> {
-    return this.#file.state.scan(request)
+    return this.#look(({ state }) => state.scan(request))
   }
 
   async commit(unit: Unit): Promise<void> {
@@ -170,12 +177,21 @@ export class SqliteEngine implements Engine {
   }
 
   async status(): Promise<EngineStatus> {
-    const { database, reader, context, writer } = this.#file
-    const figures = await writer.request({ op: 'status' })
-    const status = snapshotOf(database, () => {
-      return sqliteStatus(database, reader, this.#settings.file, context.platform.clock.now())
+    const figures = await this.#file.writer.request({ op: 'status' })
+    const status = this.#look(({ database, reader, context }) => {
+      const now = context.platform.clock.now()
+      return snapshotOf(database, () => sqliteStatus(database, reader, this.#settings.file, now))
     })
     return { ...status, storage: { ...status.storage, ...Object(figures) } }
+  }
+
+  /** Reads, and says of a damaged or locked file that it is. */
+  #look<T>(read: (file: OpenFile) => T): T {
+    try {
+      return read(this.#file)
+    } catch (error) {
+      throw readError(error, this.#settings.file)
+    }
   }
 
   get #file(): OpenFile {
@@ -190,6 +206,7 @@ function snapshotOf<T>(database: DatabaseSync, read: () => T): T {
   try {
     return read()
   } finally {
-    database.exec('commit')
+    // A statement that fails badly ends the transaction by itself.
+    if (database.isTransaction) database.exec('commit')
   }
 }

@@ -80,6 +80,14 @@ export function writeError(error: unknown, file: string, outcome: Outcome): Seme
   }
 }
 
+/** Our error for a failed read. It says what of the file is wrong, not that the engine is. */
+export function readError(error: unknown, file: string): unknown {
+  if (resultCodeOf(error) === undefined) return error
+  const translated = writeError(error, file, 'not-applied')
+  if (translated.code === 'STORAGE_CORRUPT' || translated.code === 'STORAGE_LOCKED') return translated
+  return new SemelError('ENGINE_FAILED', `reading ${file} failed: ${textOf(error)}`, { cause: error })
+}
+
 /** Our error for a file that cannot be opened. */
 export function openError(error: unknown, file: string): SemelError {
   if (isSemelError(error)) return error
