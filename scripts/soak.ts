@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 import { sqlite } from '../src/engines/sqlite/index.ts'
 import { type Bus, openBus } from '../src/index.ts'
 import { SeededRandom } from '../src/platform/seeded-random.ts'
-import { groups, input, output } from './soak/topics.ts'
+import { input, output } from './soak/topics.ts'
 
 const usage = `Publishers and groups in several processes on one SQLite file, killed, paused and restarted at random.
 
