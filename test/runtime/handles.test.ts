@@ -121,6 +121,29 @@ for (const { name, create } of worlds) {
       assert.deepEqual(found, [...values, undefined])
     })
 
+    test('X1: every unit stores its state: after a restart at any point the count goes on', async () => {
+      const world = create()
+      const seen: unknown[] = []
+      for (const units of [1, 2, 3, 4, 5, 6, 7, 8]) {
+        const bus = await openOn(world.engine())
+        bus.consume(lane, group('g'), async (_event, tx) => {
+          const state = tx.state<number>('count')
+          const count = ((await state.get()) ?? 0) + 1
+          await state.set(count)
+          seen.push(count)
+        })
+        for (let n = 0; n < units; n++) {
+          await bus.publish(lane, { key: 'k', n })
+          await untilCaughtUp(bus, 'g')
+        }
+        await bus.stop()
+      }
+      assert.deepEqual(
+        seen,
+        seen.map((_, i) => i + 1),
+      )
+    })
+
     test('an attempt gets a fresh copy of the data', async () => {
       await using bus = await openOn(create().engine())
       const seen: unknown[] = []
