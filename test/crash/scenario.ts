@@ -39,18 +39,19 @@ async function publishFour(n: number): Promise<void> {
     bus
       .publish(orders, orderOf(m), { id: `order-${m}` })
       .then(({ partition, offset }) => note('orders', m, partition, offset))
-  const both = bus
-    .publishMany([
-      orders.event(orderOf(n + 2), { id: `order-${n + 2}` }),
-      payments.event({ n }, { id: `payment-${n}` }),
-      orders.event(orderOf(n + 3), { id: `order-${n + 3}` }),
-    ])
-    .then(([first, payment, last]) => {
-      note('orders', n + 2, first!.partition, first!.offset)
-      note('payments', n, payment!.partition, payment!.offset)
-      note('orders', n + 3, last!.partition, last!.offset)
-    })
-  await Promise.all([single(n), single(n + 1), both])
+  const both = (): Promise<void> =>
+    bus
+      .publishMany([
+        orders.event(orderOf(n + 2), { id: `order-${n + 2}` }),
+        payments.event({ n }, { id: `payment-${n}` }),
+        orders.event(orderOf(n + 3), { id: `order-${n + 3}` }),
+      ])
+      .then(([first, payment, last]) => {
+        note('orders', n + 2, first!.partition, first!.offset)
+        note('payments', n, payment!.partition, payment!.offset)
+        note('orders', n + 3, last!.partition, last!.offset)
+      })
+  await Promise.all([single(n), single(n + 1), both()])
 }
 
 function orderOf(n: number): Order {
