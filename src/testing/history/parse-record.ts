@@ -123,6 +123,7 @@ function checkReply(f: string, type: string, v: Fields, line: number): void {
     if (type === 'ok') require(v, placed, line, 'v.')
   } else if (f === 'poll') checkPolled(v, line, 'v.')
   else if (f === 'tx' || f === 'publishMany') {
+    require(v, { micro: list }, line, 'v.')
     for (const [index, item] of asList(v.micro).entries()) {
       const micro = fieldsOf(item, line, `v.micro[${index}]`)
       if ('recs' in micro) checkPolled(micro, line, `v.micro[${index}].`)
