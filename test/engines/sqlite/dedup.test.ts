@@ -189,7 +189,8 @@ describe('deduplication against a map (N1, N2, N3, N4, N5)', () => {
           world.close()
         }
       }),
-      { numRuns: 25 },
+      // One seed: the counts below say what it tested, and must not depend on luck.
+      { numRuns: 25, seed: 20_261_121 },
     )
     const tested = `${duplicates} duplicates, ${expired} expired, ${generations} built, ${merged} merged`
     assert.ok(duplicates > 1_000 && expired > 200 && generations > 50 && merged > 5, `tested: ${tested}`)

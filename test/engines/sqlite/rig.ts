@@ -16,11 +16,14 @@ export function newFile(): string {
   return join(mkdtempSync(join(tmpdir(), 'semel-sqlite-')), 'semel.db')
 }
 
+const tickMs = 0.02
+
 /** A writer in this thread, so that a test can look at it between two steps. */
 export class WriterRig {
   readonly writer: Writer
   readonly database
   now = 1_700_000_000_000
+  #ticks = 0
 
   constructor(file: string, idLimits: IdLimits = sqliteLimits) {
     const { database, hashSeed } = openForWriting(file, 1_000, realPlatform)
@@ -30,12 +33,18 @@ export class WriterRig {
     this.writer = new Writer({
       database,
       file,
-      clock: { now: () => clock.now(), monotonic: () => clock.monotonic(), pause },
+      // Time passes by being asked for, so that slices of sealing end at the same step on every machine.
+      clock: { now: () => clock.now(), monotonic: () => this.#monotonic(), pause },
       lockWaitMs: 1_000,
       hashSeed,
       builder: `rig-${random.uint32()}`,
       idLimits,
     })
+  }
+
+  #monotonic(): number {
+    this.#ticks += tickMs
+    return this.#ticks
   }
 
   run(request: WriteRequest): unknown {
