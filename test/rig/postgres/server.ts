@@ -68,6 +68,8 @@ export async function launch(
   const home = new Home(options.root)
   try {
     await fill(join(home.folder, 'data'))
+    // A disk of one's own is there to lose power: what the server starts from is not to be lost with it.
+    if (options.root !== undefined) await runCommand('sync', ['-f', home.folder])
     const server = new PostgresServer(version, programs, home, options)
     await server.firstStart()
     return server
