@@ -59,7 +59,8 @@ export class Circles implements Watcher {
     this.#scene.findings.add(
       name,
       () => ({
-        text: textOf(circle, order.operations),
+        text:
+          operations.length === 0 ? `a circle among ${component.length}` : textOf(circle, order.operations),
         partition: operations.flatMap(({ sends }) => sends.flatMap(({ value }) => value.places))[0]
           ?.partition,
         offsets: operations.flatMap(({ sends }) =>
@@ -68,7 +69,7 @@ export class Circles implements Watcher {
         values: operations.flatMap(({ sends }) => sends.slice(0, 2).map(({ value }) => value)),
         operations,
       }),
-      operations.length,
+      operations.length === 0 ? component.length : operations.length,
     )
   }
 }
@@ -82,8 +83,7 @@ function smallestCircle(
   const inside = new Set(component)
   const starts = component.filter((node) => node < operations).slice(0, startsTriedMax)
   const circles = starts.map((start) => shortestCircle(graph, mask, inside, start))
-  circles.sort((a, b) => a.length - b.length)
-  return circles[0] ?? []
+  return circles.filter(({ length }) => length > 0).sort((a, b) => a.length - b.length)[0] ?? []
 }
 
 /** `publish 3 of n1/a -ww-> tx 9 of n2/b -realtime-> …`; moments in time are left out. */

@@ -95,9 +95,7 @@ export class Positions implements Watcher {
     for (const { off, operation } of commits) {
       const last = partition.indexFrom(off) - 1
       if (last < start || latest[last]! <= operation.endSeq) continue
-      let hole = start
-      while (latest[hole]! <= operation.endSeq) hole++
-      this.#hole(task, offsets[hole]!, off, operation)
+      this.#hole(task, offsets[firstAbove(latest, start, operation.endSeq)]!, off, operation)
     }
   }
 
@@ -121,4 +119,15 @@ export class Positions implements Watcher {
     }
     return progress
   }
+}
+
+/** Index of the first number above `bound`, from `low` on, in numbers that never fall. */
+function firstAbove(numbers: Float64Array, low: number, bound: number): number {
+  let high = numbers.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (numbers[middle]! <= bound) low = middle + 1
+    else high = middle
+  }
+  return low
 }

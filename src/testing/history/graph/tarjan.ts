@@ -91,7 +91,9 @@ export interface CircleStep {
   readonly kind: EdgeKind
 }
 
-/** A shortest circle through `start` inside one component, by breadth-first search. */
+const visitedMax = 50_000
+
+/** A shortest circle through `start` inside one component, by breadth-first search; empty if it would take too long. */
 export function shortestCircle(
   graph: Graph,
   mask: number,
@@ -101,6 +103,7 @@ export function shortestCircle(
   const from = new Map<number, CircleStep>()
   const queue = [start]
   for (const node of queue) {
+    if (queue.length > visitedMax) break
     for (const { to, kind } of graph.edgesOf(node)) {
       if (((1 << edgeKinds.indexOf(kind)) & mask) === 0 || !component.has(to)) continue
       if (to === start) return [...wayTo(from, start, node), { node, kind }]
