@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { storeNames } from '../../src/engine/store-names.ts'
 import { sqlite } from '../../src/engines/sqlite/index.ts'
 import { type Bus, type LogEvent, openBus } from '../../src/index.ts'
 import { readAll } from '../support/read-all.ts'
@@ -36,12 +37,7 @@ export async function checkAfterKill(place: Place): Promise<void> {
   assert.equal(paid.length, Math.floor(log.length / 4), 'and the other way round')
   checkAcks(place, log, paid)
   checkOrder(log)
-  const positions = await positionsOf(bus)
-  await checkEffects(
-    bus,
-    log.filter(({ partition, offset }) => offset < (positions.get(partition) ?? 0)),
-    place,
-  )
+  await checkEffects(bus, await handledOf(bus, log), place)
 }
 
 /** What they say about a file whose program was killed, then ran to its end. */
@@ -77,9 +73,20 @@ function checkOrder(log: readonly LogEvent<Order>[]): void {
   }
 }
 
-async function positionsOf(bus: Bus): Promise<Map<number, number>> {
+/** What the group says it has handled: all below its position, and what it finished ahead of that. */
+async function handledOf(bus: Bus, log: readonly LogEvent<Order>[]): Promise<LogEvent<Order>[]> {
   const group = (await bus.status()).groups.find((candidate) => candidate.group === crashGroup)
-  return new Map(group?.tasks.map(({ partition, position }) => [partition, position ?? 0]))
+  const handled: LogEvent<Order>[] = []
+  for (let partition = 0; partition < orders.partitions; partition++) {
+    const position = group?.tasks.find((task) => task.partition === partition)?.position ?? 0
+    const task = { group: crashGroup, topic: orders.name, partition }
+    const [stored] = await bus.engine.readState(task, storeNames.finished, [''])
+    const ahead: [from: number, to: number][] = stored === undefined ? [] : JSON.parse(stored)
+    const isHandled = (offset: number): boolean =>
+      offset < position || ahead.some(([from, to]) => offset >= from && offset < to)
+    handled.push(...log.filter((event) => event.partition === partition && isHandled(event.offset)))
+  }
+  return handled
 }
 
 /** Emits, state and the user's rows are what a fold over the handled events gives, in the order of each key (X1, O1). */

@@ -12,6 +12,9 @@ export const totals = topic<{ customer: string; sum: number; n: number }>('total
   partitions: 2,
   key: (total) => total.customer,
 })
+export const numbers = topic<{ n: number; filler: string }>('numbers', { partitions: 1 })
+/** Numbers that are published on a failing disk. */
+export const faultEvents = 30
 export const crashGroup = 'sums'
 /** Orders published in each life; a multiple of 4. */
 export const crashEvents = 80

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { sqlite } from '../../src/engines/sqlite/index.ts'
+import { isSemelError, openBus } from '../../src/index.ts'
+import { readAll } from '../support/read-all.ts'
+import { newPlace } from './crash-place.ts'
+import { faultEvents, numbers } from './crash-topics.ts'
+import { requireStrace, straceSkip } from './strace.ts'
+
+const scenario = fileURLToPath(new URL('./scenario-faults.ts', import.meta.url))
+
+interface End {
+  readonly n: number
+  readonly code: string
+  readonly outcome: string
+}
+
+interface Run {
+  readonly ends: readonly End[]
+  readonly read: number
+}
+
+/** Creates the file on a sound disk, so that the faults meet the publishes and not the opening. */
+async function makeFile(file: string): Promise<void> {
+  await (await openBus({ engine: sqlite({ file }), topics: [numbers] })).stop()
+}
+
+function runUnder(under: readonly string[], file: string): Run {
+  const [program, ...args] = [...under, process.execPath, scenario, file]
+  const env = {
+    ...process.env,
+    UV_THREADPOOL_SIZE: '1',
+    NODE_COMPILE_CACHE: join(tmpdir(), 'semel-compile-cache'),
+  }
+  const { stdout, stderr, signal } = spawnSync(program!, args, { env, encoding: 'utf8' })
+  assert.equal(signal, null, stderr)
+  return JSON.parse(stdout.trim().split('\n').at(-1)!)
+}
+
+/** Acknowledged, then readable, then acknowledged or unknown: each holds the one before it (D5, U1). */
+async function checkKept(file: string, ends: readonly End[]): Promise<number[]> {
+  await using bus = await openBus({ engine: sqlite({ file }), topics: [numbers] })
+  const kept = (await readAll(bus, numbers)).map(({ data }) => data.n)
+  const withOutcome = (outcome: string): number[] =>
+    ends.filter((end) => end.outcome === outcome).map(({ n }) => n)
+  const [acked, unknown] = [withOutcome('applied'), withOutcome('unknown')]
+  assert.deepEqual(
+    acked.filter((n) => !kept.includes(n)),
+    [],
+    'acknowledged and kept',
+  )
+  assert.deepEqual(
+    kept.filter((n) => !acked.includes(n) && !unknown.includes(n)),
+    [],
+    'what was surely not applied is not there',
+  )
+  assert.equal(new Set(kept).size, kept.length)
+  return kept
+}
+
+function codesOf(ends: readonly End[]): string[] {
+  return [...new Set(ends.map(({ code }) => code))]
+}
+
+describe('a disk that fails under the writer', { concurrency: 2 }, () => {
+  for (const when of [5, 8, 12]) {
+    test(`flush ${when} fails, the next would not: nothing is acknowledged any more (D4)`, {
+      skip: straceSkip,
+    }, async () => {
+      requireStrace()
+      const { file } = newPlace()
+      await makeFile(file)
+      const inject = `inject=fsync,fdatasync:error=EIO:when=${when}`
+      const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync', '-e', inject]
+      const { ends, read } = runUnder(under, file)
+      const first = ends.findIndex(({ code }) => code !== 'ok')
+      assert.ok(first > 0, `the fault must hit a publish: ${JSON.stringify(codesOf(ends))}`)
+      assert.deepEqual(ends[first], { n: first, code: 'ENGINE_FAILED', outcome: 'unknown' })
+      assert.deepEqual(codesOf(ends.slice(first)), ['ENGINE_FAILED'], 'the writer stays stopped')
+      assert.ok(ends.slice(first + 1).every(({ outcome }) => outcome === 'not-applied'))
+      assert.ok(read >= first, 'and reading goes on')
+      await checkKept(file, ends)
+    })
+  }
+
+  for (const [error, code] of [
+    ['EIO', 'ENGINE_FAILED'],
+    ['ENOSPC', 'STORAGE_FULL'],
+  ] as const) {
+    test(`every write fails with ${error} for a while: ${code}, with an honest outcome`, {
+      skip: straceSkip,
+    }, async () => {
+      requireStrace()
+      for (const when of [12, 13, 15, 20]) {
+        const { file } = newPlace()
+        await makeFile(file)
+        const inject = `inject=pwrite64:error=${error}:when=${when}..${when + 6}`
+        const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=pwrite64', '-e', inject]
+        const { ends, read } = runUnder(under, file)
+        assert.ok(codesOf(ends).includes(code), `${when}: ${JSON.stringify(codesOf(ends))}`)
+        const acked = ends.filter(({ outcome }) => outcome === 'applied').length
+        assert.ok(read >= acked)
+        // A full disk is over when there is space again; of a broken one nobody knows.
+        if (error === 'ENOSPC') assert.equal(ends.at(-1)!.code, 'ok')
+        else assert.equal(ends.at(-1)!.code, 'ENGINE_FAILED')
+        await checkKept(file, ends)
+      }
+    })
+  }
+
+  test('a file that may grow no further (EFBIG): told, and all that was acknowledged is kept', async () => {
+    const { file } = newPlace()
+    await makeFile(file)
+    const { ends, read } = runUnder(['prlimit', '--fsize=102400'], file)
+    assert.deepEqual(codesOf(ends), ['ok', 'ENGINE_FAILED'])
+    assert.ok(read > 0)
+    await checkKept(file, ends)
+  })
+
+  test('a disk that is full, and has space again: goes on without a new start', {
+    skip: process.getuid?.() === 0 ? false : 'only root can mount a small disk',
+  }, async () => {
+    const { file: somewhere } = newPlace()
+    const disk = `${somewhere}.disk`
+    mkdirSync(disk)
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'semel-full', disk])
+    assert.equal(mounted.status, 0, String(mounted.stderr))
+    try {
+      const file = join(disk, 'semel.db')
+      const ballast = join(dirname(file), 'ballast')
+      writeFileSync(ballast, Buffer.alloc(1_500_000))
+      const bus = await openBus({ engine: sqlite({ file }), topics: [numbers] })
+      const ends: End[] = []
+      const publish = async (n: number): Promise<string> => {
+        const end = await bus.publish(numbers, { n, filler: 'x'.repeat(20_000) }, { id: `n-${n}` }).then(
+          () => ({ code: 'ok', outcome: 'applied' }),
+          (error: unknown) => {
+            assert.ok(isSemelError(error), String(error))
+            return { code: error.code, outcome: error.outcome }
+          },
+        )
+        ends.push({ n, ...end })
+        return end.code
+      }
+      let n = 0
+      while (n < 200 && (await publish(n++)) === 'ok');
+      assert.equal(ends.at(-1)!.code, 'STORAGE_FULL', 'the disk is full')
+      assert.equal(ends.at(-1)!.outcome, 'not-applied')
+      for (let more = 0; more < 5; more++) await publish(n++)
+      const acked = ends.filter(({ code }) => code === 'ok').length
+      assert.equal((await readAll(bus, numbers)).length, acked, 'reading goes on')
+      rmSync(ballast)
+      for (let more = 0; more < faultEvents; more++) assert.equal(await publish(n++), 'ok')
+      await bus.stop()
+      assert.equal((await checkKept(file, ends)).length, acked + faultEvents)
+    } finally {
+      spawnSync('umount', ['-l', disk])
+    }
+  })
+})

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import { readFileSync, rmSync } from 'node:fs'
+import { describe, test } from 'node:test'
+import { checkAfterKill, checkAtEnd } from './crash-checks.ts'
+import { live, newPlace } from './crash-place.ts'
+import { requireStrace, straceSkip } from './strace.ts'
+
+/** Every call by which the writer changes a file or makes it durable. */
+const calls = ['pwrite64', 'fsync', 'fdatasync', 'ftruncate', 'unlink'] as const
+type Call = (typeof calls)[number]
+/** Points where a kill is tried, shared out among the calls. */
+const pointsMax: Readonly<Record<Call, number>> = {
+  pwrite64: 32,
+  fsync: 16,
+  fdatasync: 16,
+  ftruncate: 1,
+  unlink: 2,
+}
+
+/** How often the busiest thread makes each call in a life without a kill: strace counts per thread. */
+async function countCalls(): Promise<ReadonlyMap<Call, number>> {
+  const place = newPlace()
+  const trace = `${place.file}.trace`
+  const under = ['strace', '-f', '-qq', '--seccomp-bpf', '-e', `trace=${calls.join(',')}`, '-o', trace]
+  assert.equal(await live(place, { under }), null)
+  const counts = new Map<string, number>()
+  for (const [, thread, call] of readFileSync(trace, 'utf8').matchAll(/^(\d+) +(\w+)\(/gm)) {
+    const name = `${call} ${thread}`
+    counts.set(name, (counts.get(name) ?? 0) + 1)
+  }
+  rmSync(trace)
+  const ofCall = (call: Call): number =>
+    Math.max(0, ...[...counts].filter(([name]) => name.startsWith(`${call} `)).map(([, count]) => count))
+  return new Map(calls.map((call) => [call, ofCall(call)]))
+}
+
+/** `count` numbers from 1 to `last`, the first ones close together: much is created then. */
+function spread(count: number, last: number): number[] {
+  const points = Array.from({ length: count }, (_, i) => Math.ceil(last * ((i + 1) / count) ** 1.5))
+  return [...new Set(points)]
+}
+
+async function killAt(call: Call, when: number): Promise<boolean> {
+  const place = newPlace()
+  const inject = `inject=${call}:signal=SIGKILL:when=${when}`
+  // Not with --seccomp-bpf: strace 6.1 then injects nothing.
+  const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', inject]
+  const signal = await live(place, { under })
+  await checkAfterKill(place)
+  if (signal === null) return false
+  assert.equal(signal, 'SIGKILL')
+  assert.equal(await live(place), null)
+  await checkAtEnd(place)
+  return true
+}
+
+describe('a process killed at the n-th write or flush of its writer', { skip: straceSkip }, () => {
+  test('nothing lost, doubled or out of order (D1, D5, N4, X1)', async (t) => {
+    requireStrace()
+    const counts = await countCalls()
+    const flushes = counts.get('fsync')! + counts.get('fdatasync')!
+    assert.ok(
+      counts.get('pwrite64')! > 100 && flushes > 10,
+      `the scenario writes: ${JSON.stringify([...counts])}`,
+    )
+    const points = calls.flatMap((call) => {
+      // How requests fall into groups differs from run to run: the last few calls may not come.
+      const last = Math.ceil(counts.get(call)! * 0.8)
+      return last === 0 ? [] : spread(pointsMax[call], last).map((when) => ({ call, when }))
+    })
+    let hits = 0
+    const next = points.values()
+    const work = async (): Promise<void> => {
+      for (const { call, when } of next) {
+        const hit = await killAt(call, when).catch((cause: unknown) => {
+          throw new Error(`killed at ${call} ${when}`, { cause })
+        })
+        if (hit) hits++
+      }
+    }
+    await Promise.all([work(), work()])
+    t.diagnostic(
+      `${points.length} points, ${hits} kills; calls in a whole life: ${JSON.stringify([...counts])}`,
+    )
+    assert.ok(
+      hits >= points.length * 0.8,
+      `only ${hits} of ${points.length} kills hit: the run proves little`,
+    )
+  })
+})
