@@ -1,11 +1,18 @@
-import { openSync, writeSync } from 'node:fs'
+import { existsSync, openSync, writeSync } from 'node:fs'
 import { sqlite } from '../../src/engines/sqlite/index.ts'
 import { isSemelError, openBus } from '../../src/index.ts'
-import { groups, input, output, soakKeys } from './topics.ts'
+import { groups, input, isPoison, output, soakKeys, stumbles } from './topics.ts'
 
 /** One soak process: publishes at a steady rate and is a member of all three groups. Killed and paused at will. */
-const orders: { file: string; notes: string; name: string; perSecond: number; publishFor: number } =
-  JSON.parse(process.argv[2]!)
+const orders: {
+  file: string
+  notes: string
+  /** While this file exists, nothing is poison. */
+  healed: string
+  name: string
+  perSecond: number
+  publishFor: number
+} = JSON.parse(process.argv[2]!)
 const notes = openSync(orders.notes, 'a')
 const note = (kind: string, text: string): void => void writeSync(notes, `${kind} ${text}\n`)
 const bus = await openBus({
@@ -20,11 +27,16 @@ for (const guarantee of groups) {
     { group: guarantee, guarantee, leaseMs: 1_000, retry: { attempts: 4, baseDelayMs: 5 } },
     async (event, tx) => {
       const { n, publisher, key } = event.data
-      if (guarantee !== 'exactly-once') {
+      if (guarantee === 'at-most-once') {
         note(guarantee, `${publisher}/${n}`)
         return
       }
-      if (event.attempt === 1 && n % 97 === 0) throw new Error('the first attempt of this one fails')
+      if (event.attempt === 1 && stumbles(n)) throw new Error('the first attempt of this one fails')
+      if (isPoison(n) && !existsSync(orders.healed)) throw new Error('no attempt at this one succeeds')
+      if (guarantee === 'at-least-once') {
+        note(guarantee, `${publisher}/${n}`)
+        return
+      }
       const state = tx.state<number>('count')
       const count = ((await state.get()) ?? 0) + 1
       await state.set(count)
