@@ -1,4 +1,4 @@
-import { chmodSync, statSync } from 'node:fs'
+import { chmodSync, readFileSync, statSync } from 'node:fs'
 
 /** What is at a path now. */
 export type FileKind = 'file' | 'folder' | 'missing' | 'unreachable'
@@ -21,4 +21,9 @@ export function fileBytes(path: string): number {
 /** Lets only the owner read and write a file that was just created. */
 export function makePrivate(path: string): void {
   chmodSync(path, 0o600)
+}
+
+/** A text file that belongs to the package itself, such as a SQL statement beside the code that runs it. */
+export function packageText(file: URL): string {
+  return readFileSync(file, 'utf8')
 }

@@ -1,0 +1,59 @@
+import { SemelError } from '../../errors.ts'
+
+/*
+ * What we use of the driver `pg`, as structural types: the package is an optional peer, and a user's pool may come
+ * from another copy of it.
+ */
+
+export interface PgResult {
+  readonly rows: readonly unknown[]
+  readonly command: string
+  readonly rowCount: number | null
+}
+
+export interface PgStatement {
+  readonly text: string
+  readonly values?: readonly unknown[]
+  readonly name?: string
+  readonly rowMode?: 'array'
+  readonly types?: { getTypeParser(oid: number, format?: string): (value: string) => unknown }
+}
+
+export interface PgClient {
+  query(statement: PgStatement): Promise<PgResult>
+  query(text: string, values?: readonly unknown[]): Promise<PgResult>
+  on(event: string, listener: (...args: never[]) => void): unknown
+  release(destroy?: boolean): void
+  getTransactionStatus?(): string | null
+  readonly connection?: { readonly stream?: { destroy(): unknown } }
+}
+
+export interface PgPool {
+  connect(): Promise<PgClient>
+  end(): Promise<void>
+  on(event: 'error', listener: (error: Error) => void): unknown
+  readonly options?: { readonly max?: number }
+}
+
+interface PgModule {
+  readonly Pool: new (config: Readonly<Record<string, unknown>>) => PgPool
+}
+
+/** Loads the driver when an engine opens. DRIVER_MISSING names the package. */
+export async function loadDriver(): Promise<PgModule> {
+  try {
+    // Not a literal, or every user's compiler would ask for the package's types.
+    const name: string = 'pg'
+    const module: { default?: PgModule } & Partial<PgModule> = await import(name)
+    return module.default ?? { Pool: module.Pool! }
+  } catch (cause) {
+    throw new SemelError(
+      'DRIVER_MISSING',
+      'the postgres engine needs the package "pg", which is not installed',
+      {
+        hint: 'npm install pg',
+        cause,
+      },
+    )
+  }
+}

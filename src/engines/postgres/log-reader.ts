@@ -1,0 +1,117 @@
+import type { PartitionBounds, ReadRequest, ReadResult } from '../../engine/engine.ts'
+import { SemelError } from '../../errors.ts'
+import { decodeStored } from '../../event/batch-codec.ts'
+import type { StoredEvent } from '../../event/event.ts'
+import { postgresLimits } from './postgres-limits.ts'
+import type { Session, TextRow } from './session.ts'
+import { quoteIdentifier } from './sql-text.ts'
+import { damagedRow, rowChecksum } from './stored-row.ts'
+import { logRegressed } from './write-reply.ts'
+
+/**
+ * Reads the log. Each statement sees one committed state, and whatever is committed is dense, so nothing that comes
+ * later can be below what was read. A row that is damaged or missing stops the reader; nothing is skipped (F3).
+ */
+export class LogReader {
+  readonly #read: string
+  readonly #bounds: string
+  readonly #offsetAt: string
+  /** How far each partition is known to be committed, to tell a log that went back (D6). */
+  readonly #ends = new Map<string, number>()
+
+  constructor(schema: string) {
+    const name = quoteIdentifier(schema)
+    this.#read = `select * from ${name}.read($1, $2, $3, $4, $5, $6)`
+    this.#bounds = `select * from ${name}.bounds($1)`
+    this.#offsetAt = `select ${name}.offset_at($1, $2, $3)`
+  }
+
+  async read(session: Session, request: ReadRequest): Promise<ReadResult> {
+    const { topic, partition, offset, maxEvents, maxBytes } = request
+    const rowsMax = Math.min(postgresLimits.rowsPerRead, maxEvents + 1)
+    const rows = await session.rows(this.#read, [topic, partition, offset, rowsMax, maxEvents, maxBytes])
+    const first = rows[0]
+    if (first === undefined) throw unknownPartition(topic, partition)
+    const [earliest, end] = [Number(first[0]), Number(first[1])]
+    this.#checkEnd(`${topic}/${partition}`, end)
+    if (offset < earliest || offset > end) throw outOfRange(request, { earliest, end })
+    if (offset === end) return { events: [], next: offset, end }
+    const events = collect(request, rows)
+    return { events, next: events.at(-1)!.offset + 1, end }
+  }
+
+  async bounds(session: Session, topic: string): Promise<readonly PartitionBounds[]> {
+    const rows = await session.rows(this.#bounds, [topic])
+    if (rows.length > 0)
+      return rows.map(([, earliest, end]) => ({ earliest: Number(earliest), end: Number(end) }))
+    throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${topic}`, { field: 'topic' })
+  }
+
+  async offsetAt(session: Session, topic: string, partition: number, time: number): Promise<number> {
+    const rows = await session.rows(this.#offsetAt, [topic, partition, Math.ceil(time)])
+    const offset = rows[0]?.[0]
+    if (offset === null || offset === undefined) throw unknownPartition(topic, partition)
+    return Number(offset)
+  }
+
+  #checkEnd(name: string, end: number): void {
+    const before = this.#ends.get(name) ?? 0
+    if (end < before) throw logRegressed(`${name} ends at ${end}, but events up to ${before} were read`, end)
+    this.#ends.set(name, end)
+  }
+}
+
+/** Events of whole rows where possible, so that none is decoded twice. */
+function collect(request: ReadRequest, rows: readonly TextRow[]): StoredEvent[] {
+  const { topic, partition, offset, maxEvents, maxBytes } = request
+  const where = `${topic}/${partition}`
+  const events: StoredEvent[] = []
+  let bytes = 0
+  let expected = offset
+  for (const [, , firstText, countText, time, crc, head, body] of rows) {
+    const [first, count] = [Number(firstText), Number(countText)]
+    if (first > expected || first + count <= expected) throw missingRows(where, expected, first)
+    const skip = expected - first
+    const size = ((head!.length + body!.length) * (count - skip)) / count
+    const fits = count - skip <= maxEvents - events.length && bytes + size <= maxBytes
+    if (events.length > 0 && !fits) break
+    if (rowChecksum({ head: head!, body: body! }) !== Number(crc)) throw damagedRow(where, first, count)
+    const decoded = decodeStored({ head: head!, body: body! }, first, Number(time))
+    if (decoded.length !== count) throw damagedRow(where, first, count)
+    const bytesPerEvent = size / (count - skip)
+    for (let i = skip; i < count && events.length < maxEvents; i++) {
+      if (events.length > 0 && bytes + bytesPerEvent > maxBytes) return events
+      bytes += bytesPerEvent
+      events.push(decoded[i]!)
+    }
+    expected = first + count
+  }
+  if (events.length === 0) throw missingRows(where, offset, offset)
+  return events
+}
+
+function missingRows(where: string, from: number, to: number): SemelError {
+  return new SemelError('STORAGE_CORRUPT', `events from ${from} to ${to} of ${where} are missing`, {
+    hint: 'restore from a backup; nothing was skipped',
+  })
+}
+
+function unknownPartition(topic: string, partition: number): SemelError {
+  return new SemelError('UNKNOWN_TOPIC', `there is no ${topic}/${partition}`, { field: 'topic' })
+}
+
+function outOfRange(
+  { topic, partition, offset }: ReadRequest,
+  { earliest, end }: PartitionBounds,
+): SemelError {
+  return new SemelError(
+    'OFFSET_OUT_OF_RANGE',
+    `${topic}/${partition} holds offsets ${earliest} to ${end}, not ${offset}`,
+    {
+      field: 'offset',
+      earliest,
+      end,
+      actual: offset,
+    },
+  )
+}

@@ -1,0 +1,47 @@
+import { assert } from '../../errors.ts'
+
+const kib = 1024
+const mib = 1024 * kib
+const second = 1000
+
+/** Bounds of this engine alone, each with its unit. Chosen by measuring; bench/postgres-*.ts measures again. */
+export const postgresLimits = {
+  connectionsDefault: 10,
+  connectionsMin: 4,
+  connectionsMax: 1_000,
+  /** Connections that user transactions leave to everything else, or a handler could wait for itself. */
+  connectionsKeptFree: 3,
+  connectMs: 5 * second,
+  idleConnectionMs: 30 * second,
+  keepAliveMs: 10 * second,
+
+  /** A statement that takes longer is given up, and its connection destroyed: nobody waits for a black hole (U3). */
+  statementMsDefault: 30 * second,
+  statementMsMax: 600 * second,
+  /** For how long an operation tries to get a connection to a server that can do what it needs. */
+  reconnectMsDefault: 20 * second,
+  reconnectMsMax: 600 * second,
+  reconnectPauseMsMin: 20,
+  reconnectPauseMsMax: 1 * second,
+  /** Attempts at a statement that the server rolled back for a reason that passes (deadlock, serialization). */
+  attemptsMax: 8,
+  attemptPauseMs: 5,
+  /** The server ends a transaction of ours that holds locks and is silent for so long. */
+  idleInTransactionMs: 10 * second,
+
+  /** Events in one row, and characters of its body. */
+  rowEventsMax: 256,
+  rowCharsTarget: 64 * kib,
+  /** What shares one transaction. */
+  groupRequestsMax: 256,
+  groupBytesMax: 16 * mib,
+  rowsPerRead: 512,
+  rowsPerCatchUp: 500,
+
+  /** After another process wrote to a topic of ours, we lock before we look, for so long. */
+  companyMs: 1 * second,
+  /** Refused duplicates are counted in memory and written at most so often. */
+  countersMs: 1 * second,
+} as const
+
+assert(postgresLimits.connectionsKeptFree < postgresLimits.connectionsMin, 'one user transaction can run')

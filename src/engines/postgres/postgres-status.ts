@@ -1,0 +1,88 @@
+import type { EngineStatus, MemberStatus, PartitionStatus, TaskStatus } from '../../engine/status.ts'
+import { storeNames } from '../../engine/store-names.ts'
+import type { Session } from './session.ts'
+import { quoteIdentifier } from './sql-text.ts'
+
+/** What is stored, as one snapshot. */
+export async function postgresStatus(session: Session, schema: string): Promise<EngineStatus> {
+  const rows = await session.rows(`select * from ${quoteIdentifier(schema)}.status($1)`, [
+    storeNames.deadLetters,
+  ])
+  const topics = new Map<string, { dedupWindowMs: number; partitions: [number, PartitionStatus][] }>()
+  const groups: TaskStatus[] = []
+  const members: MemberStatus[] = []
+  for (const [kind, content] of rows) {
+    const cells: readonly unknown[] = JSON.parse(content!)
+    if (kind === 'partition') addPartition(topics, cells)
+    else if (kind === 'task') groups.push(taskOf(cells))
+    else members.push(memberOf(cells))
+  }
+  return {
+    topics: [...topics].sort(byName).map(([topic, { dedupWindowMs, partitions }]) => ({
+      topic,
+      dedupWindowMs,
+      partitions: partitions.sort(([a], [b]) => a - b).map(([, status]) => status),
+    })),
+    groups: groups.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)),
+    members: members.sort((a, b) => (a.group + a.member < b.group + b.member ? -1 : 1)),
+    storage: {},
+  }
+}
+
+function addPartition(
+  topics: Map<string, { dedupWindowMs: number; partitions: [number, PartitionStatus][] }>,
+  [topic, windowMs, partition, earliest, end, duplicates, time]: readonly unknown[],
+): void {
+  const entry = topics.get(String(topic)) ?? { dedupWindowMs: Number(windowMs), partitions: [] }
+  topics.set(String(topic), entry)
+  const status = {
+    earliest: Number(earliest),
+    end: Number(end),
+    duplicates: Number(duplicates),
+    lastAppendTime: optionalNumber(time),
+  }
+  entry.partitions.push([Number(partition), status])
+}
+
+function taskOf([
+  group,
+  topic,
+  partition,
+  epoch,
+  owner,
+  position,
+  time,
+  dead,
+]: readonly unknown[]): TaskStatus {
+  return {
+    group: String(group),
+    topic: String(topic),
+    partition: Number(partition),
+    position: optionalNumber(position),
+    waitingSince: optionalNumber(time),
+    epoch: Number(epoch),
+    owner: owner === null ? undefined : String(owner),
+    deadLetters: Number(dead),
+  }
+}
+
+function memberOf([group, member, report, silentMs]: readonly unknown[]): MemberStatus {
+  return {
+    group: String(group),
+    member: String(member),
+    report: JSON.parse(String(report)),
+    silentMs: Number(silentMs),
+  }
+}
+
+function optionalNumber(value: unknown): number | undefined {
+  return value === null ? undefined : Number(value)
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : 1
+}
+
+function nameOf({ group, topic, partition }: TaskStatus): string {
+  return `${group}\u0000${topic}\u0000${String(partition).padStart(10, '0')}`
+}

@@ -1,0 +1,126 @@
+import type { Row, Unit, UnitTransaction } from '../../engine/engine.ts'
+import { isSemelError, SemelError } from '../../errors.ts'
+import { queryFailed, translated } from './postgres-errors.ts'
+import type { Session } from './session.ts'
+import { commit, rollback } from './transaction.ts'
+import { unitRequest } from './write-requests.ts'
+import type { Writer } from './writer.ts'
+
+const markSql = 'savepoint semel_mark'
+
+/**
+ * A user's transaction: BEGIN was sent, statements run, and the unit is written by the same statement as any other,
+ * just before COMMIT. No lock of ours is held until then, so a slow handler keeps nobody waiting.
+ */
+export class PostgresTransaction implements UnitTransaction {
+  readonly #session: Session
+  readonly #writer: Writer
+  readonly #onEnd: () => void
+  /** The server's number of this transaction, to notice if user code ended it and began another. */
+  readonly #id: string
+  #isMarked = false
+
+  constructor(session: Session, id: string, writer: Writer, onEnd: () => void) {
+    this.#session = session
+    this.#id = id
+    this.#writer = writer
+    this.#onEnd = onEnd
+  }
+
+  get client(): unknown {
+    return this.#session.client
+  }
+
+  async query(text: string, params: readonly unknown[]): Promise<readonly Row[]> {
+    try {
+      const result = await this.#session.run(() => this.#session.client.query(text, params))
+      this.#requireOpen()
+      // Without `rowMode`, the driver gives rows as objects.
+      return result.rows as readonly Row[]
+    } catch (error) {
+      throw queryFailed(error)
+    }
+  }
+
+  async mark(): Promise<void> {
+    await this.#command(this.#isMarked ? `release ${markSql}; ${markSql}` : markSql)
+    this.#isMarked = true
+  }
+
+  async restore(): Promise<void> {
+    if (this.#isMarked) await this.#command('rollback to savepoint semel_mark')
+  }
+
+  async commit(unit: Unit): Promise<void> {
+    try {
+      await this.#finish(unit)
+    } finally {
+      this.#end()
+    }
+  }
+
+  async rollback(): Promise<void> {
+    await rollback(this.#session)
+    this.#end()
+  }
+
+  async #finish(unit: Unit): Promise<void> {
+    const { request, answer } = unitRequest(unit)
+    // Its refusal is our answer; whoever looks at it later shall find it handled.
+    answer.catch(() => undefined)
+    const round = this.#writer.newRound([request])
+    try {
+      this.#requireOpen()
+      await this.#writer.prepare(round)
+      await this.#requireSame()
+      const written = await this.#writer.writeInside(this.#session, round)
+      if (written === undefined) return await this.#refused(answer)
+      await commitOrUnknown(this.#session)
+      round.settle(written)
+      this.#writer.noteWritten()
+    } catch (error) {
+      await rollback(this.#session)
+      throw isSemelError(error) ? error : translated(error, 'committing a user transaction', false)
+    }
+  }
+
+  async #refused(answer: Promise<void>): Promise<void> {
+    await rollback(this.#session)
+    await answer
+  }
+
+  async #command(text: string): Promise<void> {
+    try {
+      await this.#session.command(text)
+    } catch (error) {
+      throw queryFailed(error)
+    }
+  }
+
+  /** After an error the server only waits for ROLLBACK, but the transaction is still there. */
+  #requireOpen(): void {
+    if (this.#session.isInTransaction) return
+    throw new SemelError('QUERY_FAILED', 'the statement ended the transaction it ran in', { field: 'text' })
+  }
+
+  async #requireSame(): Promise<void> {
+    const [row] = await this.#session.rows('select pg_catalog.now()')
+    if (row![0] === this.#id) return
+    throw new SemelError('QUERY_FAILED', 'user code ended the transaction and began another', {
+      field: 'text',
+    })
+  }
+
+  #end(): void {
+    this.#session.release()
+    this.#onEnd()
+  }
+}
+
+async function commitOrUnknown(session: Session): Promise<void> {
+  try {
+    await commit(session)
+  } catch (error) {
+    throw translated(error, 'committing a user transaction', true)
+  }
+}

@@ -1,0 +1,157 @@
+import type { BatchPlan } from '../../engine/append-plan.ts'
+import type { Unit } from '../../engine/engine.ts'
+import { int4Array, int8Array, textArray } from './binary-arrays.ts'
+import { type EncodedAppend, keptRows } from './encoded-rows.ts'
+import { indexOfPending } from './group-planner.ts'
+import { rowChecksum } from './stored-row.ts'
+import type { PartitionEntry, TopicEntry, TopicTable } from './topic-table.ts'
+
+/** Row of a task, and the rows of its stores by name. */
+export interface TaskRows {
+  readonly id: number
+  readonly stores: ReadonlyMap<string, number>
+}
+
+/** A row of the draft with the ids in it, to remember them when it is written. */
+export interface DraftRow {
+  readonly slot: number
+  readonly start: number
+  readonly topic: number
+  readonly step: number
+  readonly ids: readonly string[]
+}
+
+const noPosition = -1
+
+/**
+ * One call of the function `write` (migrations/0003-write.sql) in the making: what is believed, and what is to be
+ * written if that is so. Topics, partitions and tasks are in the order in which the server locks them.
+ */
+export class WriteDraft {
+  /** Topics that remember ids. */
+  readonly topics: readonly TopicEntry[]
+  readonly partitions: readonly PartitionEntry[]
+  readonly rows: DraftRow[] = []
+  readonly #slots = new Map<PartitionEntry, number>()
+  readonly #counts: number[] = []
+  readonly #steps: number[]
+  readonly #rowCounts: number[] = []
+  readonly #crcs: number[] = []
+  readonly #heads: string[] = []
+  readonly #bodies: string[] = []
+  readonly #units: { readonly unit: Unit; readonly rows: TaskRows }[] = []
+  readonly #duplicates: number[]
+  readonly #table: TopicTable
+
+  constructor(table: TopicTable, appends: readonly EncodedAppend[]) {
+    this.#table = table
+    const topics = new Set<TopicEntry>()
+    const partitions = new Set<PartitionEntry>()
+    for (const { topic, partition } of appends) {
+      const entry = table.topic(topic)
+      if (entry.ids !== undefined) topics.add(entry)
+      partitions.add(table.partition(topic, partition))
+    }
+    this.topics = [...topics].sort((a, b) => a.id - b.id)
+    this.partitions = [...partitions].sort((a, b) => a.id - b.id)
+    for (const [slot, entry] of this.partitions.entries()) this.#slots.set(entry, slot)
+    this.#steps = this.topics.map(() => 0)
+    this.#counts = this.partitions.map(() => 0)
+    this.#duplicates = this.partitions.map(() => 0)
+  }
+
+  slotOf(topic: string, partition: number): number {
+    return this.#slots.get(this.#table.partition(topic, partition))!
+  }
+
+  /** How many events each partition gets. */
+  get counts(): readonly number[] {
+    return this.#counts
+  }
+
+  get units(): readonly { readonly unit: Unit; readonly rows: TaskRows }[] {
+    return this.#units
+  }
+
+  addAppend(append: EncodedAppend, { keep, firstOffset }: BatchPlan): void {
+    const rows = keep === undefined ? append.rows : keptRows(append, keep)
+    if (rows.length === 0) return
+    const entry = this.#table.topic(append.topic)
+    const topic = entry.ids === undefined ? 0 : this.topics.indexOf(entry) + 1
+    const slot = this.slotOf(append.topic, append.partition)
+    const ids = keep === undefined ? append.ids : keep.map((index) => append.ids[index]!)
+    let start = indexOfPending(firstOffset)
+    let index = 0
+    for (const row of rows) {
+      const step = topic === 0 ? 0 : ++this.#steps[topic - 1]!
+      this.rows.push({ slot, start, topic, step, ids: ids.slice(index, index + row.count) })
+      this.#rowCounts.push(row.count)
+      this.#crcs.push(rowChecksum(row))
+      this.#heads.push(row.head)
+      this.#bodies.push(row.body)
+      start += row.count
+      index += row.count
+    }
+    this.#counts[slot]! += index
+  }
+
+  addUnit(unit: Unit, rows: TaskRows): void {
+    this.#units.push({ unit, rows })
+  }
+
+  /** Refused duplicates that are due to be written with the rest. */
+  addRefused(take: (entry: PartitionEntry) => number): void {
+    for (const [slot, entry] of this.partitions.entries()) this.#duplicates[slot] = take(entry)
+  }
+
+  get refused(): readonly number[] {
+    return this.#duplicates
+  }
+
+  /** Parameters of `write`. `seqs`: number of the last row that each topic is believed to have. */
+  parameters(flush: boolean, seqs: readonly number[], plannedAt: number | undefined): readonly unknown[] {
+    const units = this.#units.sort((a, b) => a.rows.id - b.rows.id)
+    const hasRefused = this.#duplicates.some((count) => count > 0)
+    return [
+      flush,
+      int4Array(this.topics.map(({ id }) => id)),
+      int8Array(seqs),
+      int8Array(this.topics.map(({ dedupWindowMs }) => dedupWindowMs)),
+      plannedAt ?? null,
+      int4Array(this.partitions.map(({ id }) => id)),
+      int8Array(this.partitions.map(({ floor }) => floor)),
+      int4Array(hasRefused ? this.#duplicates : []),
+      int4Array(this.rows.map(({ slot }) => slot + 1)),
+      int4Array(this.rows.map(({ start }) => start)),
+      int4Array(this.#rowCounts),
+      int8Array(this.#crcs),
+      int4Array(this.rows.map(({ topic }) => topic)),
+      int4Array(this.rows.map(({ step }) => step)),
+      textArray(this.#heads),
+      textArray(this.#bodies),
+      int4Array(units.map(({ rows }) => rows.id)),
+      int8Array(units.map(({ unit }) => unit.lease.epoch)),
+      int8Array(units.map(({ unit }) => unit.from ?? noPosition)),
+      int8Array(units.map(({ unit }) => unit.to)),
+      textArray(units.map(({ unit }) => unit.logId)),
+      ...this.#stateParameters(),
+    ]
+  }
+
+  #stateParameters(): readonly unknown[] {
+    const stores: number[] = []
+    const keys: string[] = []
+    const values: (string | undefined)[] = []
+    for (const { unit, rows } of this.#units) {
+      for (const changes of unit.state) {
+        const store = rows.stores.get(changes.store)!
+        for (const [index, key] of changes.keys.entries()) {
+          stores.push(store)
+          keys.push(key)
+          values.push(changes.values[index])
+        }
+      }
+    }
+    return [int4Array(stores), textArray(keys), textArray(values)]
+  }
+}
