@@ -8,10 +8,14 @@ import type {
 } from '../../../src/testing/history/index.ts'
 import { checkEvent, HistoryRecorder } from '../../../src/testing/history/index.ts'
 import { group, Owner, sink } from './owner.ts'
-import { Producer } from './producer.ts'
+import { Producer, partitionOfKey } from './producer.ts'
 import { type Event, partitions, TrueLog, topic } from './true-log.ts'
 
-export const modelOptions: CheckOptions = { deadlineMs: 10_000, graceMs: 1_000 }
+export const modelOptions: CheckOptions = {
+  deadlineMs: 10_000,
+  graceMs: 1_000,
+  partitionOf: (_, key) => partitionOfKey(key),
+}
 
 /** Reads in sessions, each partition from wherever it was told to. */
 class Reader {

@@ -12,6 +12,7 @@ export interface Fields {
   id?: string
   key?: string
   val?: string
+  crc?: number
   n?: number
   epoch?: number
   dup?: boolean

@@ -17,6 +17,10 @@ const callsOpenMax = 3
 const batchMax = 4
 const keys = ['red', 'green', 'blue', 'grey', 'pink']
 
+export function partitionOfKey(key: string): number {
+  return keys.indexOf(key) % partitions
+}
+
 /** Sends with several calls under way, applied in call order (P2), and retries what it does not know. */
 export class Producer {
   readonly #log: TrueLog
@@ -58,14 +62,14 @@ export class Producer {
 
   #event(): Event {
     const val = `${this.#name}-${this.#sent++}`
-    const key = this.#random.below(keys.length)
+    const key = keys[this.#random.below(keys.length)]!
     return {
       val,
       id: this.#random.below(2) === 0 ? val : `id-${val}`,
-      key: keys[key]!,
+      key,
       crc: this.#random.uint32(),
       n: 1 + this.#random.below(9),
-      p: key % partitions,
+      p: partitionOfKey(key),
       poison: this.#random.below(12) === 0,
     }
   }
