@@ -222,7 +222,7 @@ describe('reports', () => {
     const text = reportText(report)
     assert.match(text, /^INVALID: 8 operations/)
     assert.match(text, /lost-write × 6 \(D1 D5\)/)
-    assert.match(text, /ok publish of node-1\/w\.0 \(node-1 line \d+\)/)
+    assert.match(text, /ok publish of node-1\/w\.0 \(node-1, i \d+\)/)
     assert.match(text, /> +4 {2}"e"/)
   })
 

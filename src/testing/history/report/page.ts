@@ -64,7 +64,7 @@ function witnessDetails(
   const when = atMs === undefined ? '' : ` <span class="quiet">at ${seconds(atMs - startMs)}</span>`
   const during = faults.length === 0 ? '' : ` <span class="quiet">during ${html(faults.join(', '))}</span>`
   const calls = operations.map(
-    ({ outcome, f, proc, node, i }) => `<div>${html(`${outcome} ${f} of ${proc} (${node} line ${i})`)}</div>`,
+    ({ outcome, f, proc, node, i }) => `<div>${html(`${outcome} ${f} of ${proc} (${node}, i ${i})`)}</div>`,
   )
   const rows = context.map(
     ({ off, val, key, acknowledged, read, marked }) =>

@@ -40,7 +40,7 @@ function witnessLines(witness: ReportedWitness, startMs: number): string[] {
     `  - ${text}${when}${during}`,
     ...operations
       .slice(0, 6)
-      .map(({ f, proc, node, i, outcome }) => `      ${outcome} ${f} of ${proc} (${node} line ${i})`),
+      .map(({ f, proc, node, i, outcome }) => `      ${outcome} ${f} of ${proc} (${node}, i ${i})`),
     ...context.map(
       ({ off, val, key, acknowledged, read, marked }) =>
         `    ${marked ? '>' : ' '} ${String(off).padStart(8)}  ${JSON.stringify(val)}${key === null ? '' : ` key ${JSON.stringify(key)}`}${acknowledged ? '' : ' not acknowledged'}${read ? '' : ' never read'}`,
