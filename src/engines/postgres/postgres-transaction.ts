@@ -75,6 +75,8 @@ export class PostgresTransaction implements UnitTransaction {
       await this.#requireSame()
       const written = await this.#writer.writeInside(this.#session, round)
       if (written === undefined) return await this.#refused(answer)
+      const conflict = written.planned[0]!.plan.failures.get(0)
+      if (conflict !== undefined) throw conflict
       await commitOrUnknown(this.#session)
       round.settle(written)
       this.#writer.noteWritten()

@@ -21,6 +21,12 @@ export interface DraftRow {
   readonly ids: readonly string[]
 }
 
+interface DraftUnit {
+  readonly unit: Unit
+  readonly rows: TaskRows
+  readonly checkOnly: boolean
+}
+
 const noPosition = -1
 
 /**
@@ -39,7 +45,7 @@ export class WriteDraft {
   readonly #crcs: number[] = []
   readonly #heads: string[] = []
   readonly #bodies: string[] = []
-  readonly #units: { readonly unit: Unit; readonly rows: TaskRows }[] = []
+  readonly #units: DraftUnit[] = []
   readonly #duplicates: number[]
   readonly #table: TopicTable
 
@@ -69,7 +75,7 @@ export class WriteDraft {
     return this.#counts
   }
 
-  get units(): readonly { readonly unit: Unit; readonly rows: TaskRows }[] {
+  get units(): readonly DraftUnit[] {
     return this.#units
   }
 
@@ -95,8 +101,9 @@ export class WriteDraft {
     this.#counts[slot]! += index
   }
 
-  addUnit(unit: Unit, rows: TaskRows): void {
-    this.#units.push({ unit, rows })
+  /** `checkOnly`: its emits were refused, which is its answer only if it is not fenced. */
+  addUnit(unit: Unit, rows: TaskRows, checkOnly: boolean): void {
+    this.#units.push({ unit, rows, checkOnly })
   }
 
   /** Refused duplicates that are due to be written with the rest. */
@@ -132,7 +139,7 @@ export class WriteDraft {
       int4Array(units.map(({ rows }) => rows.id)),
       int8Array(units.map(({ unit }) => unit.lease.epoch)),
       int8Array(units.map(({ unit }) => unit.from ?? noPosition)),
-      int8Array(units.map(({ unit }) => unit.to)),
+      int8Array(units.map(({ unit, checkOnly }) => (checkOnly ? noPosition : unit.to))),
       textArray(units.map(({ unit }) => unit.logId)),
       ...this.#stateParameters(),
     ]
@@ -142,7 +149,8 @@ export class WriteDraft {
     const stores: number[] = []
     const keys: string[] = []
     const values: (string | undefined)[] = []
-    for (const { unit, rows } of this.#units) {
+    for (const { unit, rows, checkOnly } of this.#units) {
+      if (checkOnly) continue
       for (const changes of unit.state) {
         const store = rows.stores.get(changes.store)!
         for (const [index, key] of changes.keys.entries()) {

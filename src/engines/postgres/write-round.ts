@@ -95,7 +95,6 @@ export class WriteRound {
     const seqs = draft.topics.map(({ ids, name }) => (known.has(name) ? ids!.seq : ids!.latestSeq))
     const failures = new PlannedFailures(this.#parts.failed)
     const planned = this.#plan(draft, known, failures)
-    if (this.isEmpty) return undefined
     const flush = this.#waiting.some((request) => request.kind === 'unit' || request.flush)
     const isTimely = [...known.values()].some(({ size }) => size > 0)
     draft.addRefused((entry) => this.#parts.refused.peek(entry))
@@ -167,17 +166,11 @@ export class WriteRound {
         return !isUnit && failures.blocks(topic, partition, request.failuresSeen)
       }
       const plan = planner.plan({ appends, calls: isUnit ? 1 : request.calls, isBlocked })
-      const conflict = isUnit ? plan.failures.get(0) : undefined
-      if (conflict !== undefined) {
-        this.refuse(request, conflict)
-        continue
-      }
-      if (plan.failures.size > 0) failures.note(plan.failures.size, touchedBy(request.appends, plan))
+      if (isUnit) draft.addUnit(request.unit, this.#taskRows.get(request)!, plan.failures.size > 0)
+      else if (plan.failures.size > 0) failures.note(plan.failures.size, touchedBy(appends, plan))
       for (const [b, append] of appends.entries()) draft.addAppend(append, plan.batches[b]!)
-      if (isUnit) draft.addUnit(request.unit, this.#taskRows.get(request)!)
       planned.push({ request, plan })
     }
-    this.#waiting = planned.map(({ request }) => request)
     return planned
   }
 
@@ -226,15 +219,17 @@ export class WriteRound {
   }
 
   #answer(request: WriteRequest, plan: AppendPlan, ends: readonly number[]): void {
+    const conflict = request.kind === 'unit' ? plan.failures.get(0) : undefined
+    if (conflict !== undefined) {
+      request.reject(conflict)
+      return
+    }
     for (const [b, { topic, partition }] of request.appends.entries()) {
       const count = plan.batches[b]!.duplicates?.size ?? 0
       if (count > 0) this.#parts.refused.count(this.#parts.topics.partition(topic, partition), count)
     }
-    if (request.kind === 'unit') {
-      request.resolve()
-      return
-    }
-    request.resolve(resultOf(plan, ends))
+    if (request.kind === 'unit') request.resolve()
+    else request.resolve(resultOf(plan, ends))
   }
 }
 

@@ -25,7 +25,7 @@ create function semel.write(
   p_row_steps integer[],
   p_row_heads text[],
   p_row_bodies text[],
-  -- Tasks, by rising id. From -1: no position yet.
+  -- Tasks, by rising id. From -1: no position yet. To -1: only to be compared.
   p_tasks integer[],
   p_epochs bigint[],
   p_froms bigint[],
@@ -141,13 +141,14 @@ begin
     insert into semel.progress (task_id, step, position, log_id)
       select t.id, u.step + 1, u.goal, u.log_id
         from unnest(p_tasks, p_epochs, v_steps, p_tos, p_log_ids) u (id, epoch, step, goal, log_id)
-        join semel.task t on t.id = u.id and t.epoch = u.epoch;
+        join semel.task t on t.id = u.id and t.epoch = u.epoch
+        where u.goal >= 0;
     get diagnostics v_count = row_count;
-    if v_count <> cardinality(p_tasks) then
+    if v_count <> (select count(*) from unnest(p_tos) u (goal) where u.goal >= 0) then
       raise exception 'a task has another epoch than a moment ago, under its lock';
     end if;
-    delete from semel.progress g using unnest(p_tasks, v_steps) u (id, step)
-      where g.task_id = u.id and g.step = u.step;
+    delete from semel.progress g using unnest(p_tasks, v_steps, p_tos) u (id, step, goal)
+      where g.task_id = u.id and g.step = u.step and u.goal >= 0;
   end if;
 
   if cardinality(p_keys) > 0 then
