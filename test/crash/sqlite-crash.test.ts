@@ -4,8 +4,11 @@ import { type CrashPoint, crashPointNames } from '../../src/engines/sqlite/crash
 import { checkAfterKill, checkAtEnd } from './crash-checks.ts'
 import { live, newPlace } from './crash-place.ts'
 
-/** Early, when much is created, and later, in full swing. Fewer transactions hold user SQL. */
-const hitsOf = (name: CrashPoint): readonly number[] => (name.startsWith('session') ? [1, 4] : [2, 6, 14])
+/**
+ * Early, when much is created, and later, in full swing; odd and even, as rounds alternate. Fewer transactions hold
+ * user SQL.
+ */
+const hitsOf = (name: CrashPoint): readonly number[] => (name.startsWith('session') ? [1, 4] : [2, 7, 14])
 
 async function crashAndCheck(...crashes: string[]): Promise<void> {
   const place = newPlace()

@@ -38,10 +38,9 @@ export class Checkpointer {
   run(): void {
     this.#bytes = 0
     const row = this.#passive.get()
-    const walPages = Number(row?.log)
-    const left = walPages - Number(row?.checkpointed)
-    if (left <= 0 || walPages * sqliteLimits.pageBytes < sqliteLimits.walBytesMax) return
-    // Some reader holds the log up. Wait for it, or the log grows without end.
+    if (Number(row?.log) * sqliteLimits.pageBytes < sqliteLimits.walBytesMax) return
+    // Readers, or other processes that wrote meanwhile, kept the log from starting over. Make them wait for once, or
+    // it grows without end.
     this.#database.exec(`pragma busy_timeout = ${sqliteLimits.checkpointWaitMs}`)
     this.#database.prepare('pragma wal_checkpoint(restart)').get()
     this.#database.exec('pragma busy_timeout = 0')

@@ -20,8 +20,8 @@ export const sqliteLimits = {
   readerCacheKib: 8 * kib,
   /** Bytes written to the write-ahead log before they are copied into the file: larger spreads the copying. */
   checkpointBytes: 32 * mib,
-  /** Beyond this, a reader is holding the log up: then the writer waits for it, this long. */
-  walBytesMax: 512 * mib,
+  /** Beyond this, others are holding the log up: then the writer waits for them, this long. */
+  walBytesMax: 128 * mib,
   checkpointWaitMs: 1_000,
 
   lockWaitMsDefault: 10_000,
