@@ -24,6 +24,8 @@ const withDeadLetters = ['exactly-once', 'at-least-once'] as const
 const drainMsMax = 120_000
 /** A worker's memory at its end may be above that of its middle by at most this. */
 const growthMibMax = 80
+/** What the write-ahead log may come to, whoever is paused. */
+const walMibMax = 300
 const workerFile = fileURLToPath(new URL('./soak/worker.ts', import.meta.url))
 const mib = 2 ** 20
 
@@ -42,6 +44,7 @@ interface Soak {
   restarts: number
   unexpected: number
   redriven: number
+  walMib: number
   readonly rssMib: number[]
 }
 
@@ -103,6 +106,8 @@ async function fault(soak: Soak): Promise<void> {
 }
 
 function sampleMemory(soak: Soak): void {
+  const wal = statSync(`${soak.file}-wal`, { throwIfNoEntry: false })
+  soak.walMib = Math.max(soak.walMib, Math.round((wal?.size ?? 0) / mib))
   for (const worker of soak.workers) {
     try {
       const pages = Number(readFileSync(`/proc/${worker?.pid}/statm`, 'utf8').split(' ')[1])
@@ -298,6 +303,7 @@ async function run(options: {
     restarts: 0,
     unexpected: 0,
     redriven: 0,
+    walMib: 0,
     rssMib: [],
   }
   try {
@@ -314,7 +320,10 @@ async function run(options: {
       sampleMemory(soak)
       if (!options.json) {
         const { kills, pauses, restarts } = soak
-        console.log(`kills ${kills}  pauses ${pauses}  restarts ${restarts}  lag ${await lag(bus)}`)
+        const { walMib } = soak
+        console.log(
+          `kills ${kills}  pauses ${pauses}  restarts ${restarts}  lag ${await lag(bus)}  log ${walMib} MiB`,
+        )
       }
     }
     const drained = await drain(bus, soak)
@@ -340,6 +349,7 @@ async function judge(
   const middle = Math.max(...soak.rssMib.slice(0, half))
   const late = Math.max(...soak.rssMib.slice(half))
   if (late - middle > growthMibMax) off.push(`memory grew from ${middle} to ${late} MiB`)
+  if (soak.walMib > walMibMax) off.push(`the write-ahead log grew to ${soak.walMib} MiB`)
   const bytesPerEvent = statSync(soak.file).size / Math.max(1, figures.events! * 2)
   if (bytesPerEvent > 2_000) off.push(`the file holds ${bytesPerEvent} bytes an event`)
   const { kills, pauses, restarts } = soak
@@ -352,6 +362,7 @@ async function judge(
     middleMib: middle,
     lateMib: late,
     bytesPerEvent,
+    walMib: soak.walMib,
     off,
   }
   console.log(options.json ? JSON.stringify(result) : result)

@@ -13,6 +13,7 @@ const orders: {
   perSecond: number
   publishFor: number
 } = JSON.parse(process.argv[2]!)
+const underWayMax = 2_000
 const notes = openSync(orders.notes, 'a')
 const note = (kind: string, text: string): void => void writeSync(notes, `${kind} ${text}\n`)
 const bus = await openBus({
@@ -49,12 +50,19 @@ let stopping = false
 process.on('message', () => {
   stopping = true
 })
-const until = performance.now() + orders.publishFor
+const started = performance.now()
 let n = 0
-while (!stopping && performance.now() < until) {
-  const burst = Array.from({ length: Math.ceil(orders.perSecond / 50) }, () => publish(n++))
-  await Promise.all([...burst, new Promise((resolve) => setTimeout(resolve, 20))])
+let underWay = 0
+while (!stopping && performance.now() < started + orders.publishFor) {
+  // At its rate, however long a publish takes; after a pause there is much to send at once.
+  const due = ((performance.now() - started) * orders.perSecond) / 1_000
+  for (; n < due && underWay < underWayMax; n++) {
+    underWay++
+    void publish(n).finally(() => underWay--)
+  }
+  await new Promise((resolve) => setTimeout(resolve, 20))
 }
+while (underWay > 0) await new Promise((resolve) => setTimeout(resolve, 20))
 while (!stopping) await new Promise((resolve) => setTimeout(resolve, 50))
 await bus.stop({ deadlineMs: 10_000 })
 process.disconnect?.()
