@@ -6,6 +6,7 @@ import { FailedCalls } from './failed-calls.ts'
 import { IdLoader } from './id-loader.ts'
 import { KnownEvents } from './known-events.ts'
 import { LogReader } from './log-reader.ts'
+import { LogWitness } from './log-witness.ts'
 import { migrate, type SchemaFacts } from './migrate.ts'
 import { PlacesFree } from './places-free.ts'
 import type { PostgresSettings } from './postgres-engine.ts'
@@ -74,6 +75,9 @@ async function prepare(
   } finally {
     session.release()
   }
+  const witness = new LogWitness(schema)
+  witness.begin(facts.logId, server)
+  servers.onNewcomer((newcomer, identity) => witness.check(newcomer, identity))
   const clock = new ServerClock(platform.clock)
   clock.note(server.nowMs)
   const topics = new TopicTable(schema, facts.hashSeed)
@@ -87,6 +91,7 @@ async function prepare(
     clock,
     failed: new FailedCalls(),
     refused: new RefusedCounts(schema, platform.clock),
+    witness,
   }
   const writer = new Writer({ round, servers, platform, onWritten: () => watch.notify() })
   const most = pool?.options?.max ?? connections

@@ -29,7 +29,7 @@ import { postgresFacts } from './facts.ts'
 import { type OpenDatabase, openDatabase } from './open-database.ts'
 import { translated } from './postgres-errors.ts'
 import { PostgresLeases } from './postgres-leases.ts'
-import { postgresStatus } from './postgres-status.ts'
+import { postgresStatus, serverStorage } from './postgres-status.ts'
 import { PostgresTransaction } from './postgres-transaction.ts'
 import type { UnsafeSetting } from './server-identity.ts'
 import type { Session } from './session.ts'
@@ -163,10 +163,13 @@ export class PostgresEngine implements Engine {
   async status(): Promise<EngineStatus> {
     const { writer, storage } = this.#database
     await writer.writeRefused()
-    const status = await this.#reading('reading the status', (session) =>
-      postgresStatus(session, this.#settings.schema),
-    )
-    return { ...status, storage: storage() }
+    return await this.#reading('reading the status', async (session) => {
+      const status = await postgresStatus(session, this.#settings.schema)
+      return {
+        ...status,
+        storage: { ...storage(), ...(await serverStorage(session, this.#settings.schema)) },
+      }
+    })
   }
 
   async #reading<T>(doing: string, work: (session: Session) => Promise<T>): Promise<T> {

@@ -86,3 +86,33 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
 function nameOf({ group, topic, partition }: TaskStatus): string {
   return `${group}\u0000${topic}\u0000${String(partition).padStart(10, '0')}`
 }
+
+const serverFigures = `select
+  (select pg_catalog.count(*) from pg_catalog.pg_stat_replication),
+  (select pg_catalog.max(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn)) from pg_catalog.pg_stat_replication),
+  (select pg_catalog.max(extract(epoch from replay_lag)) from pg_catalog.pg_stat_replication),
+  (select pg_catalog.max(extract(epoch from pg_catalog.clock_timestamp() operator(pg_catalog.-) xact_start))
+    from pg_catalog.pg_stat_activity where backend_xmin is not null),
+  (select pg_catalog.count(*) from pg_catalog.pg_prepared_xacts),
+  pg_catalog.pg_total_relation_size($1::pg_catalog.regclass),
+  pg_catalog.pg_total_relation_size($2::pg_catalog.regclass)`
+
+/** Figures of the server: replication, who keeps dead rows alive, table sizes. A role may not see all of them. */
+export async function serverStorage(
+  session: Session,
+  schema: string,
+): Promise<Readonly<Record<string, number>>> {
+  const name = quoteIdentifier(schema)
+  const [row] = await session.rows(serverFigures, [`${name}.batch`, `${name}.state`])
+  const [standbys, lagBytes, lagSeconds, oldestSeconds, prepared, logBytes, stateBytes] = row!.map(Number)
+  return {
+    standbys: standbys!,
+    ...(standbys! > 0
+      ? { replicationLagBytes: lagBytes!, replicationLagMs: Math.round(lagSeconds! * 1000) }
+      : undefined),
+    oldestTransactionMs: Math.round(oldestSeconds! * 1000),
+    preparedTransactions: prepared!,
+    logBytes: logBytes!,
+    stateBytes: stateBytes!,
+  }
+}

@@ -18,6 +18,7 @@ export interface DraftRow {
   readonly start: number
   readonly topic: number
   readonly step: number
+  readonly crc: number
   readonly ids: readonly string[]
 }
 
@@ -42,7 +43,6 @@ export class WriteDraft {
   readonly #counts: number[] = []
   readonly #steps: number[]
   readonly #rowCounts: number[] = []
-  readonly #crcs: number[] = []
   readonly #heads: string[] = []
   readonly #bodies: string[] = []
   readonly #units: DraftUnit[] = []
@@ -90,9 +90,9 @@ export class WriteDraft {
     let index = 0
     for (const row of rows) {
       const step = topic === 0 ? 0 : ++this.#steps[topic - 1]!
-      this.rows.push({ slot, start, topic, step, ids: ids.slice(index, index + row.count) })
+      const crc = rowChecksum(row)
+      this.rows.push({ slot, start, topic, step, crc, ids: ids.slice(index, index + row.count) })
       this.#rowCounts.push(row.count)
-      this.#crcs.push(rowChecksum(row))
       this.#heads.push(row.head)
       this.#bodies.push(row.body)
       start += row.count
@@ -131,7 +131,7 @@ export class WriteDraft {
       int4Array(this.rows.map(({ slot }) => slot + 1)),
       int4Array(this.rows.map(({ start }) => start)),
       int4Array(this.#rowCounts),
-      int8Array(this.#crcs),
+      int8Array(this.rows.map(({ crc }) => crc)),
       int4Array(this.rows.map(({ topic }) => topic)),
       int4Array(this.rows.map(({ step }) => step)),
       textArray(this.#heads),

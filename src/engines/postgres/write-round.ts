@@ -6,6 +6,7 @@ import { type FailedCalls, PlannedFailures } from './failed-calls.ts'
 import { GroupPlanner, settledOffset } from './group-planner.ts'
 import type { IdLoader } from './id-loader.ts'
 import type { KnownEvents, KnownIds } from './known-events.ts'
+import type { LogWitness } from './log-witness.ts'
 import { placeOf } from './place.ts'
 import { StatementFailure, translated } from './postgres-errors.ts'
 import type { RefusedCounts } from './refused-counts.ts'
@@ -27,6 +28,7 @@ export interface RoundParts {
   readonly clock: ServerClock
   readonly failed: FailedCalls
   readonly refused: RefusedCounts
+  readonly witness: LogWitness
 }
 
 interface Planned {
@@ -112,6 +114,12 @@ export class WriteRound {
     for (const [slot, entry] of draft.partitions.entries()) {
       entry.floor = Math.max(entry.floor, reply.ends[slot]! + draft.counts[slot]!)
       this.#parts.refused.written(entry, draft.refused[slot]!)
+    }
+    for (const { slot, start, crc } of draft.rows) {
+      this.#parts.witness.acknowledged(draft.partitions[slot]!.id, {
+        firstOffset: reply.ends[slot]! + start,
+        crc,
+      })
     }
     this.#remember(draft, seqs, reply)
     for (const { request, plan } of planned) this.#answer(request, plan, reply.ends)

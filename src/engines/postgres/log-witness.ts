@@ -1,0 +1,70 @@
+import type { SemelError } from '../../errors.ts'
+import { int4Array, int8Array } from './binary-arrays.ts'
+import type { ServerIdentity } from './server-identity.ts'
+import type { Session } from './session.ts'
+import { quoteIdentifier } from './sql-text.ts'
+import { logRegressed } from './write-reply.ts'
+
+interface LastRow {
+  readonly firstOffset: number
+  readonly crc: number
+}
+
+/**
+ * Remembers the last row that was acknowledged in each partition, and looks for it whenever a connection leads to
+ * another server than before, or to one that was promoted. A log that went back and has grown again since is found
+ * out this way (D6); one that is merely shorter, by every write and read as well.
+ */
+export class LogWitness {
+  readonly #rowsAt: string
+  readonly #meta: string
+  readonly #last = new Map<number, LastRow>()
+  #logId = ''
+  #server = ''
+
+  constructor(schema: string) {
+    this.#rowsAt = `select * from ${quoteIdentifier(schema)}.rows_at($1, $2)`
+    this.#meta = `select name, value from ${quoteIdentifier(schema)}.meta`
+  }
+
+  begin(logId: string, server: ServerIdentity): void {
+    this.#logId = logId
+    this.#server = nameOf(server)
+  }
+
+  acknowledged(partitionId: number, row: LastRow): void {
+    const before = this.#last.get(partitionId)
+    if (before === undefined || before.firstOffset < row.firstOffset) this.#last.set(partitionId, row)
+  }
+
+  /** Throws LOG_REGRESSED if this is not the log we know. */
+  async check(session: Session, server: ServerIdentity): Promise<void> {
+    if (this.#logId === '' || nameOf(server) === this.#server) return
+    const meta = new Map((await session.rows(this.#meta)).map(([name, value]) => [name, value]))
+    if (meta.get('log_id') !== this.#logId) throw logRegressed('it has another identity', undefined)
+    const missing = await this.#findMissing(session)
+    if (missing !== undefined) throw missing
+    this.#server = nameOf(server)
+  }
+
+  async #findMissing(session: Session): Promise<SemelError | undefined> {
+    const partitions = [...this.#last.keys()]
+    if (partitions.length === 0) return undefined
+    const offsets = partitions.map((id) => this.#last.get(id)!.firstOffset)
+    const rows = await session.rows(this.#rowsAt, [int4Array(partitions), int8Array(offsets)])
+    const found = new Map(rows.map((row) => [Number(row[0]), row]))
+    for (const [id, { firstOffset, crc }] of this.#last) {
+      const row = found.get(id)
+      if (Number(row?.[1] ?? -1) === firstOffset && Number(row?.[4]) === crc) continue
+      return logRegressed(
+        `after a change of server, an acknowledged row at offset ${firstOffset} is missing`,
+        undefined,
+      )
+    }
+    return undefined
+  }
+}
+
+function nameOf({ system, timeline }: ServerIdentity): string {
+  return `${system}/${timeline}`
+}
