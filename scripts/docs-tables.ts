@@ -1,11 +1,14 @@
-// Writes the engine table, made from the engines' own facts, into the pages that show it. `--check` only compares.
+// Writes the tables that are made from data, the engines' facts and the clauses, into the pages that show them.
+// `--check` only compares.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { EngineFacts } from '../src/engine/facts.ts'
+import type { Clause, Judgement } from '../src/features/guarantees/clause.ts'
+import { clauseSections } from '../src/features/guarantees/guarantee-card.ts'
 
 const root = join(import.meta.dirname, '..')
 export const pagesWithTable = ['README.md', 'docs/reference/guarantees.md'] as const
-const block = /(<!-- engines:begin[^\n]*-->\n)[\s\S]*?(<!-- engines:end -->)/
+const blocks = { engines: engineTable, clauses: clauseTable } as const
 
 const levels = {
   fsync: 'a power failure',
@@ -39,6 +42,39 @@ function yesNo(fact: boolean): string {
   return fact ? 'yes' : 'no'
 }
 
+const verdicts = { holds: 'yes', partly: 'partly', no: 'no', 'not-applicable': 'n/a' } as const
+
+/** What each engine keeps by default, and the tests that would fail if it did not. */
+async function clauseTable(): Promise<string> {
+  const engines = await publicEngines()
+  const answer = (clause: Clause, facts: EngineFacts): string => {
+    if (clause.kind === 'limit') return 'limit'
+    const setting = { facts, durability: facts.durability[0]!, topics: [], groups: [], exceptions: [] }
+    return verdictCell(clause.judge(setting))
+  }
+  const clauses = clauseSections.flatMap((section) => section.clauses)
+  return [
+    line(['', 'in short', ...engines.map(({ name }) => `\`${name}\``), 'proved by']),
+    line(['---', '---', ...engines.map(() => '---'), '---']),
+    ...clauses.map((clause) =>
+      line([clause.id, clause.text, ...engines.map((facts) => answer(clause, facts)), proofCell(clause)]),
+    ),
+  ].join('\n')
+}
+
+function verdictCell({ verdict, why }: Judgement): string {
+  return verdict === 'holds' || why === '' ? verdicts[verdict] : `${verdicts[verdict]}: ${why}`
+}
+
+function proofCell({ proofs }: Clause): string {
+  const files = [...new Set(proofs.map(({ file }) => file))]
+  return files.map((file) => `[${basename(file, '.ts').replace('.test', '')}](../../${file})`).join(', ')
+}
+
+function line(cells: readonly string[]): string {
+  return `| ${cells.join(' | ')} |`
+}
+
 /** Engines that a user can import: those with a door in package.json and facts. */
 async function publicEngines(): Promise<EngineFacts[]> {
   const manifest: { exports: Record<string, unknown> } = JSON.parse(
@@ -52,9 +88,8 @@ async function publicEngines(): Promise<EngineFacts[]> {
   return modules.map((module) => Object.entries(module).find(([name]) => name.endsWith('Facts'))![1])
 }
 
-export async function engineTable(): Promise<string> {
+async function engineTable(): Promise<string> {
   const engines = await publicEngines()
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
   return [
     line(['', ...engines.map(({ name }) => `\`${name}\``)]),
     line(['---', ...engines.map(() => '---')]),
@@ -62,16 +97,22 @@ export async function engineTable(): Promise<string> {
   ].join('\n')
 }
 
-export function withTable(page: string, table: string): string {
-  return page.replace(block, (_, begin: string, end: string) => `${begin}${table}\n${end}`)
+/** The page with its tables as they should be. */
+export async function withTables(page: string): Promise<string> {
+  let text = page
+  for (const [name, make] of Object.entries(blocks)) {
+    const block = new RegExp(`(<!-- ${name}:begin[^\\n]*-->\\n)[\\s\\S]*?(<!-- ${name}:end -->)`)
+    const table = await make()
+    text = text.replace(block, (_, begin: string, end: string) => `${begin}${table}\n${end}`)
+  }
+  return text
 }
 
 if (import.meta.main) {
-  const table = await engineTable()
   for (const name of pagesWithTable) {
     const path = join(root, name)
     const before = readFileSync(path, 'utf8')
-    const after = withTable(before, table)
+    const after = await withTables(before)
     if (after === before) continue
     if (process.argv.includes('--check')) {
       console.log(`${name} is stale: node scripts/docs-tables.ts`)

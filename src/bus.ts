@@ -7,6 +7,7 @@ import { SemelError } from './errors.ts'
 import { checkAgainstSchema } from './event/check-schema.ts'
 import { type AnyTopic, type OutgoingEvent, type PublishAttributes, Topic } from './event/topic.ts'
 import { UuidV7Generator } from './event/uuid-v7.ts'
+import { type GuaranteeCard, guaranteeCard } from './features/guarantees/guarantee-card.ts'
 import { limits } from './limits.ts'
 import { type OpenBusOptions, type ResolvedBusOptions, resolveOpenBus } from './open-bus-options.ts'
 import { checkOptionNames, invalidOption, oneOf, requireFunction, requireOptions } from './options.ts'
@@ -186,6 +187,23 @@ export class Bus implements AsyncDisposable {
   async status(): Promise<BusStatus> {
     this.#requireOpen('status')
     return await this.#status.read(this.#options.durability, this.#publisher.queuedEvents)
+  }
+
+  /**
+   * Which clauses of docs/reference/guarantees.md hold in this configuration, which do not and why, and which tests
+   * prove each. Counts the groups that this process consumes in.
+   */
+  async guarantees(): Promise<GuaranteeCard> {
+    this.#requireOpen('guarantees')
+    const { exceptions = [] } = await this.#engine.status()
+    const groups = new Map([...this.#consumers].map(({ promised }) => [promised.group, promised]))
+    return guaranteeCard({
+      facts: this.#engine.facts,
+      durability: this.#options.durability,
+      topics: [...this.#topics.values()],
+      groups: [...groups.values()],
+      exceptions,
+    })
   }
 
   /** The engine behind this bus, guarded. For tools that go below the API. */

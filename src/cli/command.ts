@@ -9,6 +9,8 @@ export interface Command {
   /** One line for the list of commands. */
   readonly summary: string
   readonly options: OptionSpecs
+  /** What every call of it has on its command line. Default `--file PATH`. */
+  readonly usage?: string | undefined
   /** Sentences and examples below the options. */
   readonly notes: string
   run(given: Arguments): Promise<void>
@@ -20,12 +22,19 @@ export const commonOptions = {
   json: { help: 'print JSON; errors too' },
 } as const satisfies OptionSpecs
 
-export function helpOf({ name, operands, summary, options, notes }: Command): string {
+export function helpOf({
+  name,
+  operands,
+  summary,
+  options,
+  notes,
+  usage: needed = '--file PATH',
+}: Command): string {
   const all: OptionSpecs = { ...options, help: { help: 'show this' } }
   const left = Object.entries(all).map(([option, { value }]) => optionText(option, value))
   const width = Math.max(...left.map(({ length }) => length))
   const lines = Object.values(all).map(({ help }, i) => `  ${left[i]!.padEnd(width)}  ${help}`)
-  const usage = ['semel', name, operands, '--file PATH', '[options]'].filter((part) => part !== '').join(' ')
+  const usage = ['semel', name, operands, needed, '[options]'].filter((part) => part !== '').join(' ')
   return `${summary}\n\n  ${usage}\n\n${lines.join('\n')}\n\n${notes}`
 }
 

@@ -5,7 +5,9 @@ import { isSemelError, SemelError } from '../errors.ts'
 import { nearestName, show } from '../options.ts'
 import { readArguments } from './arguments.ts'
 import { type Command, helpOf } from './command.ts'
+import { checkCommand } from './commands/check.ts'
 import { groupsCommand } from './groups-command.ts'
+import { guaranteesCommand } from './guarantees-command.ts'
 import { endWithPipe } from './output.ts'
 import { publishCommand } from './publish-command.ts'
 import { safeJson, safeText } from './safe-text.ts'
@@ -13,11 +15,32 @@ import { statusCommand } from './status-command.ts'
 import { tailCommand } from './tail-command.ts'
 import { UsageError } from './usage-error.ts'
 
-const commands: readonly Command[] = [statusCommand, tailCommand, publishCommand, groupsCommand]
+const commands: readonly Command[] = [
+  statusCommand,
+  tailCommand,
+  publishCommand,
+  groupsCommand,
+  guaranteesCommand,
+]
+/** Reads its own arguments, and has an exit status of its own. */
+const check = { name: 'check', operands: 'HISTORY...', summary: 'Judges recorded histories of a test run.' }
+const names = [...commands, check].map(({ name }) => name)
 const exit = { ok: 0, failure: 1, usage: 2 } as const
 
-async function run(args: readonly string[]): Promise<void> {
+/** Answers the exit status. */
+async function run(args: readonly string[]): Promise<number> {
   const [name, ...rest] = args
+  if (name === check.name) return await judge(rest)
+  if (name === 'help' && rest[0] === check.name) return await judge(['--help'])
+  await runCommand(name, rest)
+  return exit.ok
+}
+
+async function judge(args: readonly string[]): Promise<number> {
+  return await checkCommand(args, { out: console.log, err: console.error })
+}
+
+async function runCommand(name: string | undefined, rest: readonly string[]): Promise<void> {
   if (name === undefined)
     throw new UsageError('INVALID_OPTION', 'a command is needed', 'command', commandsHint())
   if (name === '--version' || name === '-v') return console.log(version())
@@ -31,25 +54,22 @@ async function run(args: readonly string[]): Promise<void> {
 function findCommand(name: string): Command {
   const command = commands.find((candidate) => candidate.name === name)
   if (command !== undefined) return command
-  const near = nearestName(
-    name,
-    commands.map((candidate) => candidate.name),
-  )
+  const near = nearestName(name, names)
   const hint = near === undefined ? commandsHint() : `did you mean semel ${near}?`
   throw new UsageError('INVALID_OPTION', `semel has no command ${show(name)}`, 'command', hint)
 }
 
 function commandsHint(): string {
-  return `commands: ${commands.map(({ name }) => name).join(', ')}; semel --help says more`
+  return `commands: ${names.join(', ')}; semel --help says more`
 }
 
 function overview(): string {
-  const lines = commands.map(
+  const lines = [...commands, check].map(
     ({ name, operands, summary }) => `  ${`${name} ${operands}`.padEnd(18)}  ${summary}`,
   )
   return `Looks into a Semel log in a SQLite file, and publishes to it.
 
-  semel COMMAND --file PATH [options]
+  semel COMMAND [--file PATH] [options]
 
 ${lines.join('\n')}
 
@@ -83,8 +103,7 @@ function asSemelError(error: unknown): SemelError {
 endWithPipe()
 const given = process.argv.slice(2)
 try {
-  await run(given)
-  process.exitCode = exit.ok
+  process.exitCode = await run(given)
 } catch (error) {
   console.error(explain(error, given.includes('--json')))
   process.exitCode = error instanceof UsageError ? exit.usage : exit.failure

@@ -7,6 +7,15 @@ export interface EngineStatus {
   readonly members: readonly MemberStatus[]
   /** Figures only this engine has, by name with the unit last, e.g. `{ fileBytes: 123 }`. */
   readonly storage: Readonly<Record<string, number | string>>
+  /** Clauses that this very storage does not keep although the engine could. Absent: none. */
+  readonly exceptions?: readonly ClauseException[] | undefined
+}
+
+/** Such as a server that runs without fsync, which the user accepted by name (D7). */
+export interface ClauseException {
+  /** Id of a clause of guarantees.md. */
+  readonly clause: string
+  readonly why: string
 }
 
 export interface TopicStatus {

@@ -1,5 +1,6 @@
 import type { Lease, Membership, OwnershipListener } from '../engine/engine.ts'
 import { isSemelError } from '../errors.ts'
+import type { GroupSetting } from '../features/guarantees/clause.ts'
 import { redriveTopicName } from '../features/redrive-command.ts'
 import { limits } from '../limits.ts'
 import { checkOptionNames, requireOptions, wholeNumber } from '../options.ts'
@@ -54,6 +55,12 @@ export class GroupConsumer implements Consumer, OwnershipListener {
 
   get group(): string {
     return this.#context.settings.group
+  }
+
+  /** What this group chose, as far as its guarantees depend on it. */
+  get promised(): GroupSetting {
+    const { group, guarantee, retry } = this.#context.settings
+    return { group, guarantee, onExhausted: retry.onExhausted }
   }
 
   start(): void {

@@ -24,7 +24,8 @@ async function crashAndCheck(...crashes: string[]): Promise<void> {
 describe('a process killed at a named step of a commit', { concurrency: 2 }, () => {
   const steps = crashPointNames.flatMap((name) => hitsOf(name).map((hit) => `${name}:${hit}`))
   for (const step of steps) {
-    test(`${step}: nothing lost, doubled or out of order (D1, N4, X1)`, () => crashAndCheck(step))
+    test(`${step}: nothing lost, doubled, torn or out of order (D1, N4, P3, U2, X1)`, () =>
+      crashAndCheck(step))
   }
 
   test('and again while it recovers', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
-import { engineTable, pagesWithTable, withTable } from '../../scripts/docs-tables.ts'
+import { pagesWithTable, withTables } from '../../scripts/docs-tables.ts'
 import { errorCodes } from '../../src/errors.ts'
 
 const root = join(import.meta.dirname, '../..')
@@ -13,9 +13,8 @@ describe('the documents', () => {
   for (const name of pagesWithTable) {
     test(`${name} shows the engines' facts as they are (node scripts/docs-tables.ts)`, async () => {
       const page = read(name)
-      const table = await engineTable()
       assert.ok(page.includes('<!-- engines:begin'))
-      assert.equal(page, withTable(page, table))
+      assert.equal(page, await withTables(page))
     })
   }
 

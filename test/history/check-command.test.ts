@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { checkCommand } from '../../src/cli/commands/check.ts'
+import { runCli } from '../cli/run-cli.ts'
 import { type Script, script } from './script.ts'
 
 const topic = 'orders'
@@ -43,6 +44,14 @@ describe('semel check', () => {
     assert.match(judged.out, /INVALID[\s\S]*unseen/)
     assert.equal((await run(empty)).status, 3)
     assert.equal((await run(good, '--fault', 'kill')).status, 3)
+  })
+
+  test('is a command of semel, with its own exit status', async () => {
+    assert.equal((await runCli(['check', good])).status, 0)
+    const { status, out } = await runCli(['check', bad])
+    assert.equal(status, 1)
+    assert.match(out, /INVALID/)
+    assert.match((await runCli(['help', 'check'])).out, /semel check HISTORY/)
   })
 
   test('files of several processes are one history', async () => {

@@ -16,7 +16,7 @@ async function outcomeOf(work: Promise<unknown>): Promise<string> {
   )
 }
 
-test('the reply to a publish is lost: unknown, and a retry by id finds it (Q2, U2, N1)', async () => {
+test('the reply to a publish is lost: unknown, and a retry by id finds it (Q2, U1, U2, N1)', async () => {
   await using proxy = await startPostgresProxy(server)
   await using engines = new Engines(server)
   const one = await engines.open({ url: proxy.url })

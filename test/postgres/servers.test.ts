@@ -4,6 +4,7 @@ import { isSemelError } from '../../src/errors.ts'
 import type { Instance } from '../../src/testing/conformance/instance.ts'
 import { batchOf, record, refuses } from '../../src/testing/conformance/records.ts'
 import { TcpProxy } from '../../src/testing/faults/tcp-proxy.ts'
+import { runCli } from '../cli/run-cli.ts'
 import { startPostgres } from '../rig/postgres/server.ts'
 import { startStandby } from '../rig/postgres/standby.ts'
 import { Engines } from './engines.ts'
@@ -178,8 +179,16 @@ test('what the asked durability needs is refused by name, or accepted by name (D
   const error = await refuses('DURABILITY_UNAVAILABLE', () => engines.unopened().open())
   assert.equal(error.field, 'fsync')
   const one = await engines.open({ acceptUnsafe: ['fsync'] })
-  const { storage } = await one.engine.status()
+  const { storage, exceptions } = await one.engine.status()
   assert.deepEqual([storage.fsync, storage.full_page_writes], ['off', 'on'])
+  const why = 'the server runs with fsync = off'
+  assert.deepEqual(exceptions, [
+    { clause: 'D1', why },
+    { clause: 'D5', why },
+  ])
+  const { out } = await runCli(['guarantees', '--url', server.url, '--json'])
+  const d1 = JSON.parse(out).clauses.find(({ id }: { id: string }) => id === 'D1')
+  assert.deepEqual([d1.verdict, d1.why], ['no', why])
 })
 
 test('synchronous_commit = off of a role or database does not reach an fsync publish (D1)', async () => {

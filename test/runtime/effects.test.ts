@@ -106,7 +106,7 @@ for (const { name, create } of worlds) {
       assert.ok(handed.length > 0)
     })
 
-    test('what finished above the position is not run again after a restart', async () => {
+    test('L2: what finished above the position is not run again after a restart', async () => {
       const world = create()
       const runs = new Map<number, number>()
       const first = await openOn(world.engine())

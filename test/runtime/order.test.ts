@@ -143,7 +143,7 @@ for (const { name, create } of worlds) {
       await bus.stop()
     })
 
-    test('a clean stop hands over what finished: nothing runs twice', async () => {
+    test('L2: a clean stop hands over what finished: nothing runs twice', async () => {
       const world = create()
       const runs: number[] = []
       for (let round = 0; round < 3; round++) {

@@ -31,7 +31,7 @@ import { translated } from './postgres-errors.ts'
 import { PostgresLeases } from './postgres-leases.ts'
 import { postgresStatus, serverStorage } from './postgres-status.ts'
 import { PostgresTransaction } from './postgres-transaction.ts'
-import type { UnsafeSetting } from './server-identity.ts'
+import { durabilityExceptions, type UnsafeSetting } from './server-identity.ts'
 import type { Session } from './session.ts'
 import { beginSql } from './transaction.ts'
 import { appendRequest, unitRequest } from './write-requests.ts'
@@ -165,9 +165,11 @@ export class PostgresEngine implements Engine {
     await writer.writeRefused()
     return await this.#reading('reading the status', async (session) => {
       const status = await postgresStatus(session, this.#settings.schema)
+      const server = storage()
       return {
         ...status,
-        storage: { ...storage(), ...(await serverStorage(session, this.#settings.schema)) },
+        storage: { ...server, ...(await serverStorage(session, this.#settings.schema)) },
+        exceptions: durabilityExceptions(server),
       }
     })
   }

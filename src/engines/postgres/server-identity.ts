@@ -1,3 +1,4 @@
+import type { ClauseException } from '../../engine/status.ts'
 import { SemelError } from '../../errors.ts'
 import type { Session } from './session.ts'
 
@@ -87,6 +88,17 @@ export function checkDurability(server: ServerIdentity, accepted: readonly Unsaf
       },
     )
   }
+}
+
+/** What such settings break, where they were accepted by name. */
+export function durabilityExceptions(settings: Readonly<Record<string, unknown>>): ClauseException[] {
+  const off = safetySettings.filter((name) => settings[name] === 'off')
+  if (off.length === 0) return []
+  const why = `the server runs with ${off.map((name) => `${name} = off`).join(', ')}`
+  return [
+    { clause: 'D1', why },
+    { clause: 'D5', why },
+  ]
 }
 
 export function checkVersion({ version, versionNumber }: ServerIdentity): void {

@@ -58,7 +58,7 @@ export const dedupTests: readonly Case[] = [
     assert.deepEqual(await one.ids('invoices'), ['a'])
   }),
 
-  checkIf(needs, 'ids are compared exactly', async (bed) => {
+  checkIf(needs, 'ids are compared exactly (N5)', async (bed) => {
     const one = await bed.instance()
     await one.declare()
     const ids = ['a', 'A', 'a ', ' a', 'á', 'a\u0301', '__proto__', 'constructor', '1', '01', '😀']
