@@ -5,7 +5,17 @@ import { parseArgs } from 'node:util'
 import { root, run } from './run.ts'
 
 // A group is a folder of test/; what is in no group's folder is a unit test. Kafka needs a broker, so it is asked for.
-const folders = ['conformance', 'property', 'simulation', 'crash', 'package', 'postgres', 'kafka']
+const folders = [
+  'conformance',
+  'property',
+  'simulation',
+  'crash',
+  'package',
+  'postgres',
+  'inbox',
+  'failover',
+  'kafka',
+]
 const byDefault = ['unit', ...folders].filter((group) => group !== 'kafka')
 
 function groupOf(file: string): string {

@@ -46,9 +46,18 @@ export interface Receipt {
   readonly duplicate: boolean
 }
 
-/** A place to read from and commit to that is not this bus's own engine; see `consume`'s `sink`. */
+/** A group whose effects are kept in another place than the log it reads; see `consume`. */
 export interface ConsumeElsewhere extends ConsumeOptions {
-  /** An open bus whose engine keeps this group's position, state and emitted events. Default: the bus itself. */
+  /**
+   * An open bus whose engine keeps this group's leases, position, state, dead letters, SQL and emitted events.
+   * Default: the bus itself.
+   */
+  readonly sink?: Bus | undefined
+}
+
+/** Where a group keeps its dead letters. */
+export interface DeadLettersOptions {
+  /** The `sink` that the group consumes with. Default: the bus itself. */
   readonly sink?: Bus | undefined
 }
 
@@ -120,7 +129,8 @@ export class Bus implements AsyncDisposable {
 
   /**
    * Joins a consumer group and handles its events until `stop`. Returns at once; `ready()` tells when it joined.
-   * With `sink`, events are read here and position, state and emits are kept there, exactly once (X2).
+   * With `sink`, events are read here and everything the handler does through `tx` is committed there, together with
+   * the position, exactly once (X2). Emits then go to topics of the sink.
    */
   consume<T>(
     topics: Topic<T> | readonly Topic<T>[],
@@ -138,8 +148,7 @@ export class Bus implements AsyncDisposable {
       if (!(each instanceof Topic)) throw invalidOption('topics', 'made by topic()', each)
       this.#requireTopic(each.name)
     }
-    const target = sink ?? this
-    if (!(target instanceof Bus)) throw invalidOption('sink', 'an open bus', sink)
+    const target = this.#sinkOf(sink, 'consume')
     const context = {
       settings,
       handler,
@@ -150,11 +159,16 @@ export class Bus implements AsyncDisposable {
       topics: this.#topics,
       emittable: target.#topics,
       ids: this.#ids,
+      reached: new Map<string, number>(),
       storeNames: new Set<string>(),
     }
     const names = list.map(({ name }) => name)
-    const consumer = new GroupConsumer(context, names, () => this.#consumers.delete(consumer))
-    this.#consumers.add(consumer)
+    // Whichever bus stops first takes the consumer along: it cannot do without either.
+    const buses = [this, target]
+    const consumer = new GroupConsumer(context, names, () => {
+      for (const bus of buses) bus.#consumers.delete(consumer)
+    })
+    for (const bus of buses) bus.#consumers.add(consumer)
     consumer.start()
     stopOnAbort(consumer, given.signal)
     return consumer
@@ -176,11 +190,14 @@ export class Bus implements AsyncDisposable {
     return reading as AsyncGenerator<LogEvent<T>>
   }
 
-  /** A group's dead letters: list and redrive. */
-  deadLetters(group: string): DeadLetters {
+  /** A group's dead letters: list and redrive. Of a group that commits elsewhere, with its `sink`. */
+  deadLetters(group: string, options?: DeadLettersOptions): DeadLetters {
     this.#requireOpen('deadLetters')
-    const publishing = { publisher: this.#publisher, preparer: this.#preparer }
-    return new DeadLetters(this.#engine, group, this.#topics, publishing)
+    const given = requireOptions('deadLetters', options)
+    checkOptionNames('deadLetters', given, ['sink'])
+    const target = this.#sinkOf(given.sink, 'deadLetters')
+    const publishing = { publisher: target.#publisher, preparer: target.#preparer }
+    return new DeadLetters(target.#engine, group, this.#topics, publishing)
   }
 
   /** One snapshot of everything. */
@@ -240,6 +257,13 @@ export class Bus implements AsyncDisposable {
   #requireOpen(operation: string): void {
     if (this.#stopped !== undefined)
       throw new SemelError('BUS_CLOSED', `${operation} after the bus was stopped`)
+  }
+
+  #sinkOf(sink: Bus | undefined, operation: string): Bus {
+    if (sink === undefined) return this
+    if (!(sink instanceof Bus)) throw invalidOption('sink', 'an open bus', sink)
+    sink.#requireOpen(`${operation} with this sink`)
+    return sink
   }
 
   #requireMayPublish(): void {

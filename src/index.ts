@@ -1,5 +1,12 @@
 /** The public door of Semel. Engines have doors of their own: `semel/memory`, `semel/sqlite`, … */
-export { Bus, type ConsumeElsewhere, openBus, type PublishOptions, type Receipt } from './bus.ts'
+export {
+  Bus,
+  type ConsumeElsewhere,
+  type DeadLettersOptions,
+  openBus,
+  type PublishOptions,
+  type Receipt,
+} from './bus.ts'
 export type { ConsumeOptions } from './consume-options.ts'
 export type { DeadLetterPlace, DeadLetters, ListDeadLetters } from './dead-letters.ts'
 export type { Engine } from './engine/engine.ts'

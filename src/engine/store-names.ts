@@ -10,6 +10,8 @@ export const storeNames = {
   deadLetters: 'semel.dead',
   /** Position in the group's redrive topic. */
   redrive: 'semel.redrive',
+  /** The last event of the source that the position has passed, where position and log are stored apart (D6). */
+  sourceMark: 'semel.source-mark',
   /** How far events were handed to handlers, for the `redelivered` hint (L2). */
   handedOut: 'semel.handed-out',
 } as const

@@ -5,6 +5,8 @@ import { limits } from '../limits.ts'
 import type { Timer } from '../platform/platform.ts'
 import { channels } from './channels.ts'
 import type { Emitted } from './event-transaction.ts'
+import { noteReached } from './reached.ts'
+import { encodeMark, isApart, type SourceMark } from './source-mark.ts'
 import type { SqlSession } from './sql-session.ts'
 import type { StateCache } from './state-cache.ts'
 import type { TaskContext } from './task-context.ts'
@@ -50,7 +52,7 @@ export class Committer {
   #stopped = false
   #from: number | undefined
   /** At-most-once: the position that was committed ahead of the handlers. */
-  #claimed: number | undefined
+  #claimed: { readonly position: number; readonly passed: SourceMark | undefined } | undefined
   #finishedStored: string
 
   constructor(
@@ -83,7 +85,7 @@ export class Committer {
   }
 
   get #position(): number {
-    return this.#claimed ?? this.#window.position
+    return this.#claimed?.position ?? this.#window.position
   }
 
   /** Position of the last committed unit. */
@@ -92,8 +94,8 @@ export class Committer {
   }
 
   /** At-most-once (A1): moves the position past events that no handler has seen yet. Committed when `committed` says so. */
-  claim(position: number, workload: Workload): void {
-    this.#claimed = position
+  claim(position: number, passed: SourceMark | undefined, workload: Workload): void {
+    this.#claimed = { position, passed }
     this.poke(workload)
   }
 
@@ -186,6 +188,7 @@ export class Committer {
       })
     }
     this.#from = unit.to
+    noteReached(this.#context, unit.to)
     this.#state.trim()
     this.#sql.thaw()
     this.#onCommitted()
@@ -204,6 +207,7 @@ export class Committer {
     this.#ageTimer?.cancel()
     this.#ageTimer = undefined
     this.#noteFinishedAbove()
+    this.#notePassed()
     const unit: Unit = {
       lease: this.#context.lease,
       from: this.#from,
@@ -217,6 +221,13 @@ export class Committer {
     this.#events = 0
     this.#bytes = 0
     return unit
+  }
+
+  /** What the position has passed, for a source that may go back without this sink (D6). */
+  #notePassed(): void {
+    if (this.#position === this.#from || !isApart(this.#context)) return
+    const passed = this.#claimed === undefined ? this.#window.passed : this.#claimed.passed
+    if (passed !== undefined) this.setOwnState(storeNames.sourceMark, '', encodeMark(passed))
   }
 
   /** Work finished above the position is remembered, so that a restart does not repeat it. */

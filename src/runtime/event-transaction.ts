@@ -79,7 +79,7 @@ export class EventTransaction implements Transaction {
     this.requireOpen('emit')
     if (!(topic instanceof Topic)) throw invalidOption('topic', 'a topic', topic)
     const declared = this.#context.topics.get(topic.name)
-    if (declared === undefined) throw unknownTopic(topic.name)
+    if (declared === undefined) throw unknownEmit(topic.name)
     const { length } = this.#emits ?? []
     if (length >= limits.emitsPerEventMax) {
       throw new SemelError('TOO_LARGE', `one event may emit ${limits.emitsPerEventMax} events`, {
@@ -205,6 +205,17 @@ function requireStoreName(name: string): void {
     limit: limits.storeNameCharsMax,
     hint: `names beginning with "${reservedStorePrefix}" are Semel's own`,
   })
+}
+
+function unknownEmit(name: string): SemelError {
+  return new SemelError(
+    'UNKNOWN_TOPIC',
+    `topic ${name} is not declared on the bus that the group commits to`,
+    {
+      field: 'topic',
+      hint: 'add it to openBus({ topics: [...] }); of a group with a sink, emits go to the sink',
+    },
+  )
 }
 
 export function unknownTopic(name: string): SemelError {

@@ -1,6 +1,8 @@
 import type { Engine } from '../engine/engine.ts'
 import { storeNames } from '../engine/store-names.ts'
 import { SemelError } from '../errors.ts'
+import { noteReached, reached } from './reached.ts'
+import { checkMark, isApart } from './source-mark.ts'
 import type { TaskContext } from './task-context.ts'
 import type { SessionStart } from './task-session.ts'
 import type { OffsetRange } from './window.ts'
@@ -15,9 +17,13 @@ export async function loadStart(context: TaskContext): Promise<SessionStart> {
   const { task } = lease
   const stored = await sink.load(lease)
   if (stored.logId !== undefined && stored.logId !== source.logId) throw logReplaced(context)
+  if ((stored.position ?? 0) < reached(context)) throw positionWentBack(context, stored.position)
   const position = stored.position ?? (await firstPosition(context))
   const bounds = (await source.bounds(task.topic))[task.partition]!
   if (position > bounds.end) throw logShorter(context, position, bounds.end)
+  const mark = isApart(context) ? await ownState(sink, context, storeNames.sourceMark) : undefined
+  if (mark !== undefined) await checkMark(source, task, mark, bounds.earliest)
+  noteReached(context, stored.position ?? 0)
   const finishedStored = await ownState(sink, context, storeNames.finished)
   const finished: OffsetRange[] = finishedStored === undefined ? [] : JSON.parse(finishedStored)
   const redriveNext = await ownState(sink, context, storeNames.redrive)
@@ -54,6 +60,18 @@ function logReplaced(context: TaskContext): SemelError {
     `the position of ${group} on ${topic}/${partition} belongs to another log`,
     {
       hint: 'the storage was re-created or replaced; decide where the group goes on, nothing is guessed',
+    },
+  )
+}
+
+function positionWentBack(context: TaskContext, stored: number | undefined): SemelError {
+  const { group, topic, partition } = context.lease.task
+  return new SemelError(
+    'LOG_REGRESSED',
+    `${group} had committed ${reached(context)} on ${topic}/${partition}, but is at ${stored ?? 'no position'} now`,
+    {
+      actual: stored ?? 0,
+      hint: 'its storage went back, and the effects after that position with it; a new process goes on from what is stored',
     },
   )
 }

@@ -14,6 +14,8 @@ export class Slot {
   event: StoredEvent | undefined
   readonly offset: number
   readonly key: string | null
+  readonly id: string
+  readonly appendTime: number
   attempt = 0
   done = false
   startedMs = 0
@@ -25,6 +27,8 @@ export class Slot {
     this.event = event
     this.offset = event.offset
     this.key = event.key
+    this.id = event.id
+    this.appendTime = event.appendTime
     this.redrive = redrive
   }
 }

@@ -41,6 +41,8 @@ export interface GroupContext {
   /** Topics that handlers may emit to: the sink's. */
   readonly emittable: ReadonlyMap<string, AnyTopic>
   readonly ids: UuidV7Generator
+  /** Highest position per task that this process knows to be committed (D6). */
+  readonly reached: Map<string, number>
   /** Names of stores that handlers used so far; new tasks prefetch them. */
   readonly storeNames: Set<string>
 }

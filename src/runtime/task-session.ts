@@ -1,3 +1,4 @@
+import type { ReadResult } from '../engine/engine.ts'
 import { storeNames } from '../engine/store-names.ts'
 import { isSemelError, SemelError } from '../errors.ts'
 import type { StoredEvent } from '../event/event.ts'
@@ -211,15 +212,15 @@ export class TaskSession implements DispatcherEvents {
       return false
     }
     this.#idlePollMs = limits.pollMsMax
-    if (claiming && !(await this.#claim(result.next))) return false
+    if (claiming && !(await this.#claim(result))) return false
     await this.#prefetchState(result.events)
     this.#window.add(result.events, result.next)
     return result.next < result.end && this.#window.ready < limits.readEventsMax / 2
   }
 
   /** At-most-once: waits until the position past these events is durable. Only then may a handler see them. */
-  async #claim(next: number): Promise<boolean> {
-    this.#committer.claim(next, { busy: false })
+  async #claim({ next, events }: ReadResult): Promise<boolean> {
+    this.#committer.claim(next, events.at(-1), { busy: false })
     while (this.#committer.committed !== next) {
       if (this.#failure !== undefined || this.#stopping) return false
       await this.#wake.wait(limits.pollMsMax)

@@ -1,5 +1,6 @@
 import type { StoredEvent } from '../event/event.ts'
 import { Slot } from './slot.ts'
+import type { SourceMark } from './source-mark.ts'
 
 /** Half-open range of offsets. */
 export type OffsetRange = readonly [from: number, to: number]
@@ -13,6 +14,7 @@ export class Window {
   #cursor = 0
   #doneAbove = 0
   #highestDone = -1
+  #passed: SourceMark | undefined
   #nextRead: number
   /** Finished in an earlier life, above the loaded position. */
   #finishedBefore: OffsetRange[]
@@ -40,6 +42,11 @@ export class Window {
   /** Lowest unfinished offset: everything below it is settled (L1). */
   get position(): number {
     return this.#head < this.#slots.length ? this.#slots[this.#head]!.offset : this.#nextRead
+  }
+
+  /** The last event below the position, of those that were read. */
+  get passed(): SourceMark | undefined {
+    return this.#passed
   }
 
   /** Adds what was read. Events finished in an earlier life are skipped. */
@@ -99,7 +106,7 @@ export class Window {
 
   #advance(): void {
     while (this.#head < this.#slots.length && this.#slots[this.#head]!.done) {
-      this.#head++
+      this.#passed = this.#slots[this.#head++]
       this.#doneAbove--
     }
     if (this.#cursor < this.#head) this.#cursor = this.#head

@@ -1,0 +1,23 @@
+import { type Handler, topic } from '../../src/index.ts'
+
+export interface Payment {
+  readonly account: string
+  readonly n: number
+}
+
+/** In the source. */
+export const payments = topic<Payment>('payments', { partitions: 3, key: ({ account }) => account })
+/** In the sink. */
+export const booked = topic<Payment & { count: number }>('booked', {
+  partitions: 2,
+  key: ({ account }) => account,
+})
+
+/** All that a handler can do: state, an emitted event, and a row in the user's table. */
+export const book: Handler<Payment> = async ({ data }, tx) => {
+  const state = tx.state<number>('count')
+  const count = ((await state.get()) ?? 0) + 1
+  await state.set(count)
+  tx.emit(booked, { ...data, count })
+  await tx.query('insert into ledger (account, n) values ($1, $2)', [data.account, data.n])
+}
