@@ -28,4 +28,11 @@ export type { Delivery, Handler, State, Transaction } from './runtime/handler.ts
 export type { LogEvent } from './runtime/log-reader.ts'
 export type { RetryOptions } from './runtime/retry-policy.ts'
 export type { Guarantee } from './runtime/task-context.ts'
-export type { BusStatus, GroupSnapshot, PartitionSnapshot, TaskSnapshot, TopicSnapshot } from './status.ts'
+export type {
+  BusStatus,
+  GroupSnapshot,
+  OutboxSnapshot,
+  PartitionSnapshot,
+  TaskSnapshot,
+  TopicSnapshot,
+} from './status.ts'

@@ -1,6 +1,13 @@
 import type { Engine } from './engine/engine.ts'
 import type { Durability } from './engine/facts.ts'
-import type { EngineStatus, MemberStatus, PartitionStatus, TaskStatus } from './engine/status.ts'
+import type {
+  EngineStatus,
+  MemberStatus,
+  OutboxStatus,
+  PartitionStatus,
+  TaskStatus,
+} from './engine/status.ts'
+import { outboxTask } from './engine/store-names.ts'
 import type { Platform } from './platform/platform.ts'
 
 /** One snapshot of a bus, for displays and programs. Figures of other processes are at most one heartbeat old. */
@@ -13,6 +20,13 @@ export interface BusStatus {
   /** Events waiting in this process for the engine. */
   readonly publishQueueEvents: number
   readonly storage: EngineStatus['storage']
+  /** Absent where the engine keeps no outbox. */
+  readonly outbox: OutboxSnapshot | undefined
+}
+
+export interface OutboxSnapshot extends OutboxStatus {
+  /** Member that moves events now; `undefined` if none does, and events wait. */
+  readonly sequencer: string | undefined
 }
 
 export interface TopicSnapshot {
@@ -73,6 +87,7 @@ export class StatusReader {
       groups: groupSnapshots(status, at),
       publishQueueEvents,
       storage: status.storage,
+      outbox: outboxSnapshot(status),
     }
   }
 
@@ -86,6 +101,12 @@ export class StatusReader {
     const eventsPerSecond = partitions.reduce((sum, partition) => sum + partition.eventsPerSecond, 0)
     return { topic: topic.topic, dedupWindowMs: topic.dedupWindowMs, partitions, eventsPerSecond }
   }
+}
+
+function outboxSnapshot({ outbox, groups }: EngineStatus): OutboxSnapshot | undefined {
+  if (outbox === undefined) return undefined
+  const task = groups.find(({ group }) => group === outboxTask.group)
+  return { ...outbox, sequencer: task?.owner }
 }
 
 function groupSnapshots(status: EngineStatus, at: number): GroupSnapshot[] {

@@ -9,6 +9,8 @@ export interface EngineStatus {
   readonly storage: Readonly<Record<string, number | string>>
   /** Clauses that this very storage does not keep although the engine could. Absent: none. */
   readonly exceptions?: readonly ClauseException[] | undefined
+  /** Absent where the engine keeps no outbox. */
+  readonly outbox?: OutboxStatus
 }
 
 /** Such as a server that runs without fsync, which the user accepted by name (D7). */
@@ -16,6 +18,26 @@ export interface ClauseException {
   /** Id of a clause of guarantees.md. */
   readonly clause: string
   readonly why: string
+}
+
+export interface OutboxStatus {
+  /** Committed events that are not in the log yet. Counted up to 100,000. */
+  readonly waitingEvents: number
+  /** Milliseconds since the first of them was published; 0 if none waits. */
+  readonly oldestMs: number
+  /** Events that the log could not take and a person must decide about. Counted up to 100,000. */
+  readonly refusedEvents: number
+  /** Number and reason of the first of them. */
+  readonly refusal: string | undefined
+  /** Why the sequencer does not go on, as it said last. */
+  readonly problem: OutboxProblem | undefined
+}
+
+export interface OutboxProblem {
+  readonly code: string
+  readonly message: string
+  /** ms since 1970 */
+  readonly since: number
 }
 
 export interface TopicStatus {

@@ -14,4 +14,18 @@ export const storeNames = {
   sourceMark: 'semel.source-mark',
   /** How far events were handed to handlers, for the `redelivered` hint (L2). */
   handedOut: 'semel.handed-out',
+  /** What keeps the outbox's sequencer from going on. */
+  outbox: 'semel.outbox',
+} as const
+
+/**
+ * Moving events out of an engine's outbox is a task like any other: whoever holds its lease does it, and the position
+ * counts the events that were moved.
+ */
+export const outboxTask = {
+  group: 'semel.outbox',
+  topic: 'semel.outbox',
+  partition: 0,
+  /** In the store `semel.outbox`. */
+  problemKey: 'problem',
 } as const

@@ -13,6 +13,7 @@ const migrations = [
   '0005-reading.sql',
   '0006-ids.sql',
   '0007-status.sql',
+  '0008-outbox.sql',
 ] as const
 
 /** Version of the schema that this program knows. */

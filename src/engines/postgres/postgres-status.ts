@@ -1,5 +1,11 @@
-import type { EngineStatus, MemberStatus, PartitionStatus, TaskStatus } from '../../engine/status.ts'
-import { storeNames } from '../../engine/store-names.ts'
+import type {
+  EngineStatus,
+  MemberStatus,
+  OutboxStatus,
+  PartitionStatus,
+  TaskStatus,
+} from '../../engine/status.ts'
+import { outboxTask, storeNames } from '../../engine/store-names.ts'
 import type { Session } from './session.ts'
 import { quoteIdentifier } from './sql-text.ts'
 
@@ -26,6 +32,20 @@ export async function postgresStatus(session: Session, schema: string): Promise<
     groups: groups.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)),
     members: members.sort((a, b) => (a.group + a.member < b.group + b.member ? -1 : 1)),
     storage: {},
+    outbox: await outboxStatus(session, schema),
+  }
+}
+
+async function outboxStatus(session: Session, schema: string): Promise<OutboxStatus> {
+  const text = `select * from ${quoteIdentifier(schema)}.outbox_status($1, $2, $3)`
+  const [row] = await session.rows(text, [outboxTask.group, storeNames.outbox, outboxTask.problemKey])
+  const [waiting, oldestMs, refused, refusal, problem] = row!
+  return {
+    waitingEvents: Number(waiting),
+    oldestMs: Number(oldestMs),
+    refusedEvents: Number(refused),
+    refusal: refusal ?? undefined,
+    problem: problem == null ? undefined : JSON.parse(problem),
   }
 }
 

@@ -1,0 +1,198 @@
+import type { AppendBatch, Engine, Lease, StateChanges, UnitTransaction } from '../engine/engine.ts'
+import type { OutboxProblem } from '../engine/status.ts'
+import { outboxTask, storeNames } from '../engine/store-names.ts'
+import { hasCode, isSemelError, type SemelError } from '../errors.ts'
+import type { EventRecord } from '../event/event.ts'
+import { partitionOfKey } from '../event/partition-of-key.ts'
+import { limits } from '../limits.ts'
+import type { Platform } from '../platform/platform.ts'
+import { sleep } from '../platform/wait.ts'
+import { retryDelayMs } from '../runtime/retry-policy.ts'
+import { isEventsFault, recordOfRow } from './outbox-event.ts'
+import { OutboxTable, type TakenRow } from './outbox-table.ts'
+
+const batchEvents = 1_000
+const batchBytes = limits.unitBytesMax / 4
+const retryPolicy = { attempts: 1, baseDelayMs: 10, maxDelayMs: 5_000, onExhausted: 'block' } as const
+
+interface Refused {
+  readonly row: TakenRow
+  readonly reason: string
+}
+
+/**
+ * Moves events from the outbox to the log while this process holds the lease. A step is one transaction: rows leave the
+ * outbox, events enter the log, and the task's epoch and position are compared. Whatever happens to us, to the server
+ * or to the answer, an event is in one of the two places, and in one only.
+ *
+ *  MANY -> ONE BY ONE   the log refused an event of the batch (ID_CONFLICT): as many steps of one event follow, so that
+ *                       the event at fault is found and set aside, with the reason, and no other
+ *  any  -> LOADING      a step failed: the position is loaded again, since nobody knows if it counts
+ *  any  -> ENDED        FENCED: another process has the lease
+ */
+export class OutboxMover {
+  readonly #engine: Engine
+  readonly #lease: Lease
+  readonly #table: OutboxTable
+  readonly #partitions = new Map<string, number>()
+  #position: number | undefined
+  #oneByOne = 0
+  #problem: OutboxProblem | undefined
+
+  constructor(engine: Engine, lease: Lease, schema: string) {
+    this.#engine = engine
+    this.#lease = lease
+    this.#table = new OutboxTable(schema)
+  }
+
+  /** Until `signal` aborts or the lease is lost. Never rejects. */
+  async run(platform: Platform, signal: AbortSignal, onMoved: (events: number) => void): Promise<void> {
+    let pauseMs: number = limits.pollMsMin
+    let failures = 0
+    let isLoaded = false
+    while (!signal.aborted) {
+      try {
+        if (!isLoaded) await this.#load()
+        isLoaded = true
+        const moved = await this.#step(signal)
+        failures = 0
+        onMoved(moved)
+        pauseMs = moved > 0 ? limits.pollMsMin : Math.min(limits.pollMsMax, pauseMs * 2)
+        if (moved === 0) await sleep(platform, pauseMs, signal)
+      } catch (error) {
+        if (signal.aborted || hasCode(error, 'FENCED')) return
+        isLoaded = false
+        failures++
+        if (hasCode(error, 'ID_CONFLICT')) this.#oneByOne = batchEvents
+        else await this.#noteProblem(error, platform.clock.now())
+        await sleep(
+          platform,
+          retryDelayMs(retryPolicy, Math.min(failures, 10), platform.random),
+          signal,
+        ).catch(() => undefined)
+      }
+    }
+  }
+
+  async #load(): Promise<void> {
+    const { task } = this.#lease
+    this.#position = (await this.#engine.load(this.#lease)).position
+    const [text] = await this.#engine.readState(task, storeNames.outbox, [outboxTask.problemKey])
+    this.#problem = text === undefined ? undefined : JSON.parse(text)
+  }
+
+  /** How many events left the outbox. */
+  async #step(signal: AbortSignal): Promise<number> {
+    const transaction = await this.#engine.begin(this.#lease, signal)
+    try {
+      const rows = await this.#table.take(transaction, this.#oneByOne > 0 ? 1 : batchEvents, batchBytes)
+      if (rows.length > 0) await this.#move(transaction, rows)
+      else await this.#nothing(transaction)
+      this.#oneByOne = Math.max(0, rows.length === 0 ? 0 : this.#oneByOne - 1)
+      return rows.length
+    } finally {
+      await transaction.rollback()
+    }
+  }
+
+  async #move(transaction: UnitTransaction, rows: readonly TakenRow[]): Promise<void> {
+    const { appends, refused } = this.#sort(rows)
+    try {
+      await this.#commit(transaction, appends, refused, rows.length)
+    } catch (error) {
+      if (rows.length > 1 || !isEventsFault(error)) throw error
+      await this.#setAside(rows[0]!, error)
+    }
+  }
+
+  /** The log would not take this one event, so it is kept beside the outbox with the reason. */
+  async #setAside(row: TakenRow, error: SemelError): Promise<void> {
+    const transaction = await this.#engine.begin(this.#lease, new AbortController().signal)
+    try {
+      const [taken] = await this.#table.take(transaction, 1, batchBytes)
+      if (taken?.place === row.place) {
+        await this.#commit(transaction, [], [{ row, reason: reasonOf(error) }], 1)
+      }
+    } finally {
+      await transaction.rollback()
+    }
+  }
+
+  async #commit(
+    transaction: UnitTransaction,
+    appends: readonly AppendBatch[],
+    refused: readonly Refused[],
+    count: number,
+  ): Promise<void> {
+    for (const { row, reason } of refused) await this.#table.setAside(transaction, row, reason)
+    const to = (this.#position ?? 0) + count
+    const state = this.#problem === undefined ? [] : [problemChange(undefined)]
+    await transaction.commit({
+      lease: this.#lease,
+      from: this.#position,
+      to,
+      logId: this.#engine.logId,
+      appends,
+      state,
+    })
+    this.#position = to
+    this.#problem = undefined
+  }
+
+  /** An empty outbox is no problem any more. */
+  async #nothing(transaction: UnitTransaction): Promise<void> {
+    if (this.#problem !== undefined) await this.#commit(transaction, [], [], 0)
+  }
+
+  #sort(rows: readonly TakenRow[]): { appends: readonly AppendBatch[]; refused: readonly Refused[] } {
+    const batches = new Map<string, { topic: string; partition: number; records: EventRecord[] }>()
+    const refused: Refused[] = []
+    for (const row of rows) {
+      try {
+        const record = recordOfRow(row)
+        const partition =
+          record.key === null ? row.place % row.partitions : partitionOfKey(record.key, row.partitions)
+        const name = `${partition}/${row.topic}`
+        const batch = batches.get(name) ?? { topic: row.topic, partition, records: [] }
+        batches.set(name, batch)
+        batch.records.push(record)
+      } catch (error) {
+        if (!isEventsFault(error)) throw error
+        refused.push({ row, reason: reasonOf(error) })
+      }
+    }
+    const appends = [...batches.values()].map((batch) => ({ ...batch, callOf: undefined, fresh: false }))
+    return { appends, refused }
+  }
+
+  /** For the status, which any process may ask for. If even this cannot be written, the next attempt says so again. */
+  async #noteProblem(error: unknown, now: number): Promise<void> {
+    const code = isSemelError(error) ? error.code : 'ENGINE_FAILED'
+    const message = error instanceof Error ? error.message : String(error)
+    if (this.#problem?.message === message) return
+    const problem = { code, message, since: this.#problem?.since ?? now }
+    try {
+      const { position } = await this.#engine.load(this.#lease)
+      await this.#engine.commit({
+        lease: this.#lease,
+        from: position,
+        to: position ?? 0,
+        logId: this.#engine.logId,
+        appends: [],
+        state: [problemChange(problem)],
+      })
+      this.#problem = problem
+    } catch {
+      this.#problem = undefined
+    }
+  }
+}
+
+function problemChange(problem: OutboxProblem | undefined): StateChanges {
+  const value = problem === undefined ? undefined : JSON.stringify(problem)
+  return { store: storeNames.outbox, keys: [outboxTask.problemKey], values: [value] }
+}
+
+function reasonOf({ code, message }: SemelError): string {
+  return `${code}: ${message}`
+}

@@ -1,0 +1,102 @@
+import type { Bus } from '../bus.ts'
+import type { Lease, Membership, OwnershipListener } from '../engine/engine.ts'
+import { outboxTask } from '../engine/store-names.ts'
+import { SemelError } from '../errors.ts'
+import { limits } from '../limits.ts'
+import { checkOptionNames, requireOptions, wholeNumber } from '../options.ts'
+import type { Platform } from '../platform/platform.ts'
+import { realPlatform } from '../platform/real-platform.ts'
+import { OutboxMover } from './mover.ts'
+
+export interface SequencerOptions {
+  /** A sequencer that is silent for this long is replaced. Default 10 s. */
+  readonly leaseMs?: number | undefined
+}
+
+/** A process that stands ready to move events from the outbox to their topics. One of all of them does. */
+export interface OutboxSequencer extends AsyncDisposable {
+  /** Whether this process is the one that moves events now. */
+  readonly isActive: boolean
+  /** Finishes what it is doing and lets another process take over at once. Twice is fine. */
+  stop(): Promise<void>
+}
+
+/**
+ * Moves committed events of the outbox into their topics, in the database that holds both: they leave the one and enter
+ * the other in one transaction. Run it in as many processes as you like. One at a time is active, by a lease whose epoch
+ * that same transaction compares (Z1); when it is lost, another takes over.
+ *
+ * What keeps it from going on stands in `bus.status()`, under `outbox`.
+ *
+ * @throws SemelError UNSUPPORTED where the engine keeps no outbox: there, `relayOutbox` publishes from another database.
+ */
+export async function sequenceOutbox(bus: Bus, options?: SequencerOptions): Promise<OutboxSequencer> {
+  const given = requireOptions('sequenceOutbox', options)
+  checkOptionNames('sequenceOutbox', given, ['leaseMs'])
+  const leaseMs = wholeNumber('leaseMs', given.leaseMs, {
+    min: limits.leaseMsMin,
+    max: limits.leaseMsMax,
+    fallback: limits.leaseMsDefault,
+  })
+  const { engine } = bus
+  const { outbox, storage } = await engine.status()
+  if (outbox === undefined) {
+    throw new SemelError('UNSUPPORTED', `the ${engine.facts.name} engine keeps no outbox`, {
+      hint: 'use relayOutbox for an outbox in another database',
+    })
+  }
+  const sequencer = new Sequencer(
+    (lease) => new OutboxMover(engine, lease, String(storage.schema)),
+    realPlatform,
+  )
+  const { group, topic } = outboxTask
+  const report = () => ({ inFlight: 0, retries: 0, handled: sequencer.moved, commitMs: { p50: 0, p99: 0 } })
+  const topics = [{ topic, partitions: 1 }]
+  sequencer.membership = await engine.join({ group, topics, leaseMs, report }, sequencer)
+  return sequencer
+}
+
+class Sequencer implements OutboxSequencer, OwnershipListener {
+  readonly #moverFor: (lease: Lease) => OutboxMover
+  readonly #platform: Platform
+  #active:
+    | { readonly lease: Lease; readonly stop: AbortController; readonly ended: Promise<void> }
+    | undefined
+  membership: Membership | undefined
+  moved = 0
+
+  constructor(moverFor: (lease: Lease) => OutboxMover, platform: Platform) {
+    this.#moverFor = moverFor
+    this.#platform = platform
+  }
+
+  get isActive(): boolean {
+    return this.#active !== undefined
+  }
+
+  assigned(leases: readonly Lease[]): void {
+    for (const lease of leases) {
+      const stop = new AbortController()
+      const mover = this.#moverFor(lease)
+      const ended = mover.run(this.#platform, stop.signal, (events) => {
+        this.moved += events
+      })
+      this.#active = { lease, stop, ended }
+    }
+  }
+
+  async revoked(): Promise<void> {
+    const active = this.#active
+    active?.stop.abort(new SemelError('ABORTED', 'the sequencer was stopped'))
+    await active?.ended
+    if (this.#active === active) this.#active = undefined
+  }
+
+  async stop(): Promise<void> {
+    await this.membership?.leave()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+}

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type pg from 'pg'
+import { publishIn, sequenceOutbox, viaPg } from '../../src/outbox/index.ts'
+import { readAll } from '../support/read-all.ts'
+import { failsWith } from '../support/rejects.ts'
+import { until } from '../support/until.ts'
+import { CountedPublishers } from './counted-publishers.ts'
+import { OutboxDatabase } from './outbox-database.ts'
+import { notes, type Order, orders } from './outbox-topics.ts'
+
+const publishOrder = (database: OutboxDatabase, client: pg.ClientBase, id: string, customer = 'ada') =>
+  publishIn(viaPg(client), orders, { customer, n: 1 }, { id }, { schema: database.schema })
+
+for (const version of [16, 18] as const) {
+  test(`PostgreSQL ${version}: committed events arrive, rolled back ones never do`, async () => {
+    await using database = await OutboxDatabase.open(version)
+    await database.transaction((client) => publishOrder(database, client, 'committed'))
+    await assert.rejects(
+      database.transaction(async (client) => {
+        await publishOrder(database, client, 'failed')
+        throw new Error('the program changed its mind')
+      }),
+    )
+    await database.transaction(async (client) => {
+      await client.query('savepoint a')
+      await publishOrder(database, client, 'undone')
+      await client.query('rollback to savepoint a')
+      await publishOrder(database, client, 'kept')
+      await client.query('savepoint b')
+      await publishOrder(database, client, 'undone as well')
+      await client.query('rollback to savepoint b')
+    })
+    assert.deepEqual(await database.ids(), [])
+    assert.equal(await database.waiting(), 2)
+    await using sequencer = await sequenceOutbox(database.bus)
+    await until(async () => (await database.waiting()) === 0)
+    assert.equal(sequencer.isActive, true)
+    assert.deepEqual(await database.ids(), ['committed', 'kept'])
+  })
+}
+
+test('an event arrives as it was published', async () => {
+  await using database = await OutboxDatabase.open()
+  const attributes = {
+    id: 'a "quoted" id, ü',
+    key: '',
+    type: 'note.written',
+    source: '/here',
+    time: 1_700_000_000_000,
+    subject: 'subject',
+    producersequence: 7,
+  }
+  const data = { text: 'nul \u0000, quote ", backslash \\, 𝄞', list: [1, 2.5, null, true, {}] }
+  const bytes = new Uint8Array([0, 255, 128])
+  await database.transaction(async (client) => {
+    await publishIn(viaPg(client), notes, data, attributes, { schema: database.schema })
+    await publishIn(viaPg(client), notes, bytes, { id: 'bytes', key: '' }, { schema: database.schema })
+  })
+  await using _ = await sequenceOutbox(database.bus)
+  await until(async () => (await database.waiting()) === 0)
+  const [event, binary] = await readAll(database.bus, notes)
+  const { subject, producersequence, ...given } = attributes
+  assert.deepEqual(
+    { ...event, offset: 0, appendTime: 0 },
+    {
+      ...given,
+      data,
+      attributes: { subject, producersequence },
+      topic: 'notes',
+      partition: event!.partition,
+      offset: 0,
+      appendTime: 0,
+    },
+  )
+  assert.deepEqual(binary!.data, Buffer.from(bytes))
+})
+
+test('events of a key are in the order of the commits, not of the inserts', async () => {
+  await using database = await OutboxDatabase.open()
+  const [first, second] = [await database.pool.connect(), await database.pool.connect()]
+  await first.query('begin')
+  await publishOrder(database, first, 'inserted first')
+  await second.query('begin')
+  await publishOrder(database, second, 'committed first')
+  await second.query('commit')
+  await first.query('commit')
+  first.release()
+  second.release()
+  await using _ = await sequenceOutbox(database.bus)
+  await until(async () => (await database.waiting()) === 0)
+  assert.deepEqual(await database.ids(), ['committed first', 'inserted first'])
+})
+
+test('an open transaction keeps no other event waiting, of its own key or another', async () => {
+  await using database = await OutboxDatabase.open()
+  await using _ = await sequenceOutbox(database.bus)
+  const open = await database.pool.connect()
+  await open.query('begin')
+  await publishOrder(database, open, 'late')
+  for (let n = 0; n < 5; n++)
+    await database.transaction((client) => publishOrder(database, client, `early-${n}`))
+  await until(async () => (await database.ids()).length === 5)
+  await open.query('commit')
+  open.release()
+  await until(async () => (await database.ids()).at(-1) === 'late')
+})
+
+test('a number drawn too early is drawn again (set constraints all immediate)', async () => {
+  await using database = await OutboxDatabase.open()
+  const client = await database.pool.connect()
+  await client.query('begin')
+  await publishOrder(database, client, 'b1', 'bob')
+  await client.query('set constraints all immediate')
+  await database.transaction((other) => publishOrder(database, other, 'a1'))
+  await publishOrder(database, client, 'a2')
+  await client.query('commit')
+  client.release()
+  await using _ = await sequenceOutbox(database.bus)
+  await until(async () => (await database.waiting()) === 0)
+  const ids = await database.ids()
+  assert.deepEqual(
+    ids.filter((id) => id.startsWith('a')),
+    ['a1', 'a2'],
+  )
+  assert.ok(ids.includes('b1'))
+})
+
+test('many writers with random delays and rollbacks, two sequencers: once each, in commit order per key', async () => {
+  await using database = await OutboxDatabase.open()
+  const publishers = await CountedPublishers.on(database)
+  const other = await database.openBus('other')
+  const sequencers = [await sequenceOutbox(database.bus), await sequenceOutbox(other)]
+  await publishers.run(12, (round) => round === 20)
+  await until(async () => (await database.waiting()) === 0)
+  await publishers.check()
+  assert.equal(sequencers.filter(({ isActive }) => isActive).length, 1)
+  for (const sequencer of sequencers) await sequencer.stop()
+  await other.stop()
+})
+
+test('an event whose id stands for something else is set aside, and the others go on', async () => {
+  await using database = await OutboxDatabase.open()
+  await database.bus.publish(orders, { customer: 'ada', n: 0 }, { id: 'taken' })
+  await database.transaction(async (client) => {
+    for (const id of ['before', 'taken', 'after']) await publishOrder(database, client, id)
+  })
+  await using _ = await sequenceOutbox(database.bus)
+  await until(async () => (await database.waiting()) === 0)
+  assert.deepEqual(await database.ids(), ['taken', 'before', 'after'])
+  const { outbox } = await database.bus.status()
+  assert.equal(outbox?.refusedEvents, 1)
+  assert.match(outbox?.refusal ?? '', /ID_CONFLICT.*taken/)
+  const { rows } = await database.query('select event_id from semel.outbox_refused')
+  assert.deepEqual(rows, [{ event_id: 'taken' }])
+})
+
+test('an event that was published before is left out (N1)', async () => {
+  await using database = await OutboxDatabase.open()
+  await database.bus.publish(orders, { customer: 'ada', n: 1 }, { id: 'same' })
+  await database.transaction((client) => publishOrder(database, client, 'same'))
+  await using _ = await sequenceOutbox(database.bus)
+  await until(async () => (await database.waiting()) === 0)
+  assert.deepEqual(await database.ids(), ['same'])
+})
+
+test('a stuck sequencer says why in the status, and goes on when it can', async () => {
+  await using database = await OutboxDatabase.open()
+  await using _ = await sequenceOutbox(database.bus)
+  await until(async () => (await database.bus.status()).outbox!.sequencer !== undefined)
+  await database.query('alter table semel.outbox_refused add constraint nothing check (id < 0)')
+  await database.bus.publish(orders, { customer: 'ada', n: 0 }, { id: 'taken' })
+  await database.transaction((client) => publishOrder(database, client, 'taken'))
+  await until(async () => (await database.bus.status()).outbox?.problem !== undefined)
+  const { outbox } = await database.bus.status()
+  assert.equal(outbox!.problem!.code, 'QUERY_FAILED')
+  assert.match(outbox!.problem!.message, /nothing/)
+  assert.equal(outbox!.waitingEvents, 1)
+  assert.ok(outbox!.oldestMs > 0)
+  await database.query('alter table semel.outbox_refused drop constraint nothing')
+  await until(async () => (await database.bus.status()).outbox!.refusedEvents === 1)
+  assert.equal((await database.bus.status()).outbox!.problem, undefined)
+})
+
+test('publishIn refuses what publish would, before anything is sent', async () => {
+  await using database = await OutboxDatabase.open()
+  const client = await database.pool.connect()
+  const via = viaPg(client)
+  const bad = { customer: 'ada', n: Number.NaN } satisfies Order
+  await failsWith('INVALID_DATA', publishIn(via, orders, bad))
+  await failsWith('INVALID_ID', publishIn(via, orders, { customer: 'ada', n: 1 }, { id: '' }))
+  client.release()
+})
