@@ -28,6 +28,7 @@ export const errorCodes = [
   'PREDECESSOR_FAILED',
   'OFFSET_OUT_OF_RANGE',
   'LOG_REGRESSED',
+  'COPY_DIFFERS',
   'BUSY',
   'DEADLINE_EXCEEDED',
   'ABORTED',

@@ -8,6 +8,7 @@ export {
   type Receipt,
 } from './bus.ts'
 export type { ConsumeOptions } from './consume-options.ts'
+export { type CopyProgress, type CopyResult, type CopyTopicOptions, copyTopic } from './copy-topic.ts'
 export type { DeadLetterPlace, DeadLetters, ListDeadLetters } from './dead-letters.ts'
 export type { Engine } from './engine/engine.ts'
 export type { Durability, EngineFacts } from './engine/facts.ts'
@@ -16,6 +17,7 @@ export { type EventAttributes, type EventRecord, RawJson, type StoredEvent } fro
 export { partitionOfKey } from './event/partition-of-key.ts'
 export type { StandardSchema } from './event/standard-schema.ts'
 export { type OutgoingEvent, type PublishAttributes, Topic, type TopicOptions, topic } from './event/topic.ts'
+export type { VerifiedPartition } from './features/copy/verify-copy.ts'
 export type { DeadLetter } from './features/dead-letter-record.ts'
 export type { Proof, Verdict } from './features/guarantees/clause.ts'
 export type { GuaranteeCard, JudgedClause } from './features/guarantees/guarantee-card.ts'

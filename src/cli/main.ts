@@ -6,6 +6,7 @@ import { nearestName, show } from '../options.ts'
 import { readArguments } from './arguments.ts'
 import { type Command, helpOf } from './command.ts'
 import { checkCommand } from './commands/check.ts'
+import { copyCommand } from './copy-command.ts'
 import { groupsCommand } from './groups-command.ts'
 import { guaranteesCommand } from './guarantees-command.ts'
 import { endWithPipe } from './output.ts'
@@ -21,6 +22,7 @@ const commands: readonly Command[] = [
   publishCommand,
   groupsCommand,
   guaranteesCommand,
+  copyCommand,
 ]
 /** Reads its own arguments, and has an exit status of its own. */
 const check = { name: 'check', operands: 'HISTORY...', summary: 'Judges recorded histories of a test run.' }

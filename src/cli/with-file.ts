@@ -29,11 +29,15 @@ export async function withFile<T>(given: Arguments, use: (file: ReadOnlyFile) =>
 
 /** The topic as the file knows it. */
 export async function findTopic(file: ReadOnlyFile, name: string): Promise<TopicStatus> {
-  const { topics } = await file.status()
+  return topicIn((await file.status()).topics, name)
+}
+
+/** The topic of this name, or UNKNOWN_TOPIC with what there is. */
+export function topicIn(topics: readonly TopicStatus[], name: string): TopicStatus {
   const found = topics.find(({ topic }) => topic === name)
   if (found !== undefined) return found
   const names = topics.map(({ topic }) => topic)
-  throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(name)} in this file`, {
+  throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(name)}`, {
     field: 'topic',
     hint: nameHint(name, names, 'topics'),
   })

@@ -1,0 +1,119 @@
+import { type CopyProgress, type CopyResult, copyBetween } from '../copy-topic.ts'
+import type { Engine } from '../engine/engine.ts'
+import { guardEngine } from '../engine/guard.ts'
+import { postgres } from '../engines/postgres/index.ts'
+import { sqlite } from '../engines/sqlite/index.ts'
+import { SemelError } from '../errors.ts'
+import { realPlatform } from '../platform/real-platform.ts'
+import type { Arguments } from './arguments.ts'
+import type { Command } from './command.ts'
+import { writeLine } from './output.ts'
+import { ReadOnlyFile } from './read-only-file.ts'
+import { safeJson, safeText } from './safe-text.ts'
+import { count } from './table.ts'
+import { UsageError } from './usage-error.ts'
+import { topicIn, untilSignal } from './with-file.ts'
+
+const progressEveryMs = 1000
+
+export const copyCommand: Command = {
+  name: 'copy',
+  operands: 'FROM TO',
+  operandsMax: 2,
+  usage: '--topic TOPIC',
+  summary: 'Copies a topic from one SQLite file or PostgreSQL database to another.',
+  options: {
+    topic: { value: 'TOPIC', help: 'the topic to copy' },
+    'from-schema': { value: 'NAME', help: 'schema of a PostgreSQL source (default semel)' },
+    'to-schema': { value: 'NAME', help: 'schema of a PostgreSQL target (default semel)' },
+    'no-verify': { help: 'do not compare both sides at the end' },
+    json: { help: 'print progress and result as JSON lines; errors too' },
+  },
+  notes: `FROM and TO are paths of SQLite files or addresses such as postgres://user@host/database; a password is better
+left to PGPASSWORD. Events keep their partition, order, id, time, key and data, and their offsets if the topic in TO
+is empty. A copy that was stopped or killed goes on where it ended when the same command is run again.`,
+  async run(given: Arguments): Promise<void> {
+    const [from, to] = given.positionals
+    if (from === undefined || to === undefined)
+      throw new UsageError('INVALID_OPTION', 'FROM and TO are needed', from === undefined ? 'from' : 'to')
+    const name = given.text('topic')
+    if (name === undefined) throw new UsageError('INVALID_OPTION', '--topic TOPIC is needed', 'topic')
+    const signal = untilSignal()
+    await using source = await openSource(from, given.text('from-schema'))
+    const topic = topicIn((await source.engine.status()).topics, name)
+    await using target = await openEngine(to, given.text('to-schema'))
+    const result = await copyBetween({
+      source: source.engine,
+      target: target.engine,
+      topic: { name, partitions: topic.partitions.length, dedupWindowMs: topic.dedupWindowMs },
+      signal,
+      onProgress: progressPrinter(given.flag('json')),
+      verify: !given.flag('no-verify'),
+      platform: realPlatform,
+    }).catch((error: unknown) => {
+      throw signal.aborted ? stopped() : error
+    })
+    await writeLine(given.flag('json') ? safeJson(result) : resultText(result))
+  },
+}
+
+interface Opened extends AsyncDisposable {
+  readonly engine: Engine
+}
+
+/** A file that is only read must be there, and is not written to. */
+async function openSource(place: string, schema: string | undefined): Promise<Opened> {
+  if (isAddress(place)) return await openEngine(place, schema)
+  return opened(new ReadOnlyFile(place))
+}
+
+async function openEngine(place: string, schema: string | undefined): Promise<Opened> {
+  const engine = guardEngine(isAddress(place) ? postgres({ url: place, schema }) : sqlite({ file: place }))
+  const { random } = realPlatform
+  const member = `copy-${random.uint32().toString(36)}${random.uint32().toString(36)}`
+  await engine.open({ platform: realPlatform, durability: 'fsync', member })
+  return opened(engine)
+}
+
+function opened(engine: Engine): Opened {
+  return { engine, [Symbol.asyncDispose]: () => engine.close() }
+}
+
+function isAddress(place: string): boolean {
+  return /^postgres(ql)?:\/\//.test(place)
+}
+
+function progressPrinter(json: boolean): (progress: CopyProgress) => void {
+  const { clock } = realPlatform
+  let last = ''
+  let printedMs = clock.monotonic()
+  return ({ step, copied, total }) => {
+    const text = json
+      ? safeJson({ step, copied, total })
+      : step === 'copying'
+        ? `copied ${count(copied)} of ${count(total)} events`
+        : `comparing ${count(total)} events`
+    const isDue = step === 'verifying' || clock.monotonic() - printedMs >= progressEveryMs
+    if (!isDue || text === last) return
+    last = text
+    printedMs = clock.monotonic()
+    // What is not the result must not get in its way, unless it is data as well.
+    ;(json ? process.stdout : process.stderr).write(`${text}\n`)
+  }
+}
+
+function resultText({ topic, total, verified }: CopyResult): string {
+  const what = `${safeText(topic)}: ${count(total)} events are in the target`
+  if (verified === undefined) return `${what}, not compared`
+  const others = verified.reduce((sum, partition) => sum + partition.others, 0)
+  const offsets = verified.every(({ sameOffsets }) => sameOffsets) ? 'same offsets' : 'other offsets'
+  const mixed = others === 0 ? '' : `, among ${count(others)} others`
+  return `${what}${mixed}; ids, contents and order compared, ${offsets}`
+}
+
+function stopped(): SemelError {
+  return new SemelError('ABORTED', 'the copy was stopped', {
+    retryable: true,
+    hint: 'run the same command again to go on',
+  })
+}
