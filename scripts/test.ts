@@ -1,7 +1,9 @@
 // Runs the tests. `node scripts/test.ts [--group unit,crash] [test files] [options of node --test]`
-import { globSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { startSharedPostgres } from '../test/rig/postgres/shared.ts'
 import { root, run } from './run.ts'
 
 // A group is a folder of test/; what is in no group's folder is a unit test. Kafka needs a broker, so it is asked for.
@@ -63,4 +65,12 @@ const options = [
   `--test-concurrency=${concurrency}`,
   '--test-timeout=600000',
 ]
-process.exitCode = await run([process.execPath, ...options, ...rest, ...asked])
+
+// Two servers for all files: starting them again in each would cost more than many of the tests.
+const needServers = asked.some((file) => readFileSync(join(root, file), 'utf8').includes('postgres'))
+const servers = await startSharedPostgres(needServers ? [16, 18] : [])
+try {
+  process.exitCode = await run([process.execPath, ...options, ...rest, ...asked], servers.env)
+} finally {
+  await servers.stop()
+}

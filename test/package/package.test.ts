@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type Installed, installPacked, nodeOf, output, root } from './installed.ts'
@@ -36,6 +36,18 @@ describe('the packed tarball', () => {
   }
 
   test('has no runtime dependency', () => assert.deepEqual(manifest.dependencies ?? {}, {}))
+
+  test('names the driver that is missing and how to install it', async () => {
+    assert.ok(
+      !existsSync(join(installed.folder, 'node_modules/pg')),
+      'an optional peer is not installed by itself',
+    )
+    copyFileSync(join(import.meta.dirname, 'no-driver.mjs'), join(installed.folder, 'no-driver.mjs'))
+    assert.equal(
+      await output(installed.folder, process.execPath, 'no-driver.mjs'),
+      'DRIVER_MISSING: the postgres engine needs the package "pg", which is not installed (npm install pg)\n',
+    )
+  })
 
   test('satisfies publint', async () => {
     await output(root, join(bin, 'publint'), installed.tarball, '--strict')

@@ -47,13 +47,11 @@ export async function loadDriver(): Promise<PgModule> {
     const module: { default?: PgModule } & Partial<PgModule> = await import(name)
     return module.default ?? { Pool: module.Pool! }
   } catch (cause) {
-    throw new SemelError(
-      'DRIVER_MISSING',
-      'the postgres engine needs the package "pg", which is not installed',
-      {
-        hint: 'npm install pg',
-        cause,
-      },
-    )
+    const isMissing = (cause as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND'
+    const what = isMissing ? 'is not installed' : 'could not be loaded'
+    throw new SemelError('DRIVER_MISSING', `the postgres engine needs the package "pg", which ${what}`, {
+      hint: 'npm install pg',
+      cause,
+    })
   }
 }

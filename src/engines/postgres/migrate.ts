@@ -68,7 +68,7 @@ async function run(session: Session, schema: string, fresh: () => SchemaFacts): 
         `the role may not create or change schema ${schema}: ${error.message}`,
         {
           field: 'schema',
-          hint: 'open it once with a role that owns the schema, then grant the rights that docs/internals/postgres-engine.md lists',
+          hint: 'open it once with a role that owns the schema, then grant the rights that docs/how-to/run-on-postgres.md lists',
         },
       )
     }

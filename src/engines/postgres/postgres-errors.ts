@@ -39,7 +39,7 @@ const codes: Readonly<Record<string, { code: ErrorCode; retryable: boolean; hint
   '42501': {
     code: 'ENGINE_FAILED',
     retryable: false,
-    hint: 'grant the role what docs/internals/postgres-engine.md lists',
+    hint: 'grant the role what docs/how-to/run-on-postgres.md lists',
   },
   '42P01': {
     code: 'ENGINE_FAILED',
