@@ -49,12 +49,15 @@ test('the documented rights are enough, and do not let an event be changed or de
     await using engines = new Engines(database)
     await engines.open()
     const grants = documented
-      .replaceAll('semel.', `${engines.schema.name}.`)
+      .replaceAll(/\bsemel\./g, `${engines.schema.name}.`)
       .replaceAll('schema semel', `schema ${engines.schema.name}`)
       .replaceAll('to app', `to ${stranger.name}`)
     await queryOnce(database.url, grants)
     await useEverything(await engines.open({ url: stranger.url }))
     const { name } = engines.schema
+    await queryOnce(stranger.url, `select ${name}.publish('orders', 'k', 'order.placed', '1')`)
+    const taken = await queryOnce(stranger.url, `select key from ${name}.outbox_take(10, 1000)`)
+    assert.deepEqual(taken, [{ key: 'k' }])
     for (const statement of [
       `delete from ${name}.batch`,
       `update ${name}.batch set body = '[]'`,
