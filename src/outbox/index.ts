@@ -1,5 +1,15 @@
 /** The transactional outbox: events that exist if and only if the user's own transaction committed. */
-export { viaPg } from './adapters.ts'
+export {
+  viaDrizzle,
+  viaKnex,
+  viaKysely,
+  viaMikroOrm,
+  viaPg,
+  viaPostgresJs,
+  viaPrisma,
+  viaSequelize,
+  viaTypeOrm,
+} from './adapters.ts'
 export {
   type OutboxStatement,
   type OutboxTransaction,
