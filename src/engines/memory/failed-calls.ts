@@ -1,5 +1,4 @@
-import type { AppendPlan } from '../../engine/append-plan.ts'
-import type { AppendGroup } from '../../engine/engine.ts'
+import type { AppendGroup, AppendResult } from '../../engine/engine.ts'
 
 /**
  * Which partitions an engine instance must refuse to a publisher that has not heard of an earlier failure there
@@ -14,7 +13,7 @@ export class FailedCalls {
     return failuresSeen < (this.#last.get(`${topic}/${partition}`) ?? 0)
   }
 
-  note({ batches }: AppendGroup, { failures }: AppendPlan): void {
+  note({ batches }: AppendGroup, { failures }: Pick<AppendResult, 'failures'>): void {
     if (failures.size === 0) return
     this.#count += failures.size
     for (const { topic, partition, callOf } of batches) {

@@ -69,7 +69,8 @@ export class LogFeed implements Watcher {
       this.#problem(
         `ok ${operation.f} of ${operation.proc} answers ${replies.length} of ${call.micro.length}`,
       )
-    const bySent = new Map(operation.sends.map((send) => [send.value.val, send]))
+    // One call may send an event twice; each send has its own answer.
+    const unanswered = Map.groupBy(operation.sends, ({ value }) => value.val)
     const reads = new Set<Value>()
     for (const [index, micro] of call.micro.entries()) {
       const answer = replies[index]
@@ -78,7 +79,7 @@ export class LogFeed implements Watcher {
         if (!('recs' in answer)) continue
         for (const value of this.#read(operation as Operation, micro.topic, answer)) reads.add(value)
       } else if (outcome === 'ok' && 'off' in answer) {
-        const send = bySent.get(micro.val)
+        const send = unanswered.get(micro.val)?.shift()
         if (send !== undefined) this.#model.acknowledged(send, answer.p, answer.off, answer.dup === true)
       }
     }

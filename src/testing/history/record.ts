@@ -81,6 +81,9 @@ export interface HandleCall extends TaskStep {
   readonly attempt?: number | undefined
 }
 
+/** `err` of a `fail`ed handle whose event is now due for the dead letters: later events of its key may pass it (O2). */
+export const givenUp = 'GIVEN_UP'
+
 export interface DeadLetterCall extends TaskStep {
   readonly id?: string | null | undefined
 }

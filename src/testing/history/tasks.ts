@@ -1,7 +1,7 @@
 import type { Partition } from './log-model.ts'
-import type { Operation } from './operation.ts'
+import type { Operation, OperationOf } from './operation.ts'
 import { groupOptionsOf, type ResolvedGroup } from './options.ts'
-import type { Task } from './record.ts'
+import { givenUp, type Task } from './record.ts'
 import type { Scene } from './watcher.ts'
 
 /** What became of one event in one group (C0). Sequence numbers are places in the merged history; -1: never. */
@@ -14,6 +14,8 @@ export class Unit {
   succeededEpoch: number | undefined
   /** When it was first out of the way: succeeded, or on its way to the dead letters. */
   settledSeq = -1
+  /** When an attempt first failed that no other was to follow; the unit that says so may not have committed. */
+  givenUpSeq = -1
   /** The handler's last result. */
   lastResult: { readonly ok: boolean; readonly epoch: number | undefined } | undefined
   deadLetters = 0
@@ -138,8 +140,10 @@ export class TaskFeed {
   }
 
   settled(operation: Operation): void {
-    if (operation.f === 'handle') this.#handled(operation.call, operation.outcome === 'ok', operation)
-    else if (operation.outcome !== 'ok') return
+    if (operation.f === 'handle') {
+      this.#handled(operation.call, operation.outcome === 'ok', operation)
+      if (operation.err === givenUp) this.#gaveUp(operation)
+    } else if (operation.outcome !== 'ok') return
     else if (operation.f === 'effect') {
       const { call } = operation
       const unit = this.#tasks.of(call, call.replay).unit(call.off)
@@ -154,6 +158,11 @@ export class TaskFeed {
       unit.deadLetter = { epoch: call.epoch, endSeq: operation.endSeq }
       if (unit.settledSeq < 0 || operation.startSeq < unit.settledSeq) unit.settledSeq = operation.startSeq
     }
+  }
+
+  #gaveUp({ call, endSeq }: OperationOf<'handle'>): void {
+    const unit = this.#tasks.of(call, call.replay).unit(call.off)
+    if (unit.givenUpSeq < 0) unit.givenUpSeq = endSeq
   }
 
   #handled(

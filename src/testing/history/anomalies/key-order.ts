@@ -51,7 +51,7 @@ export class KeyOrder implements Watcher {
     const last = new Map<string, Step>()
     for (const unit of units) {
       const key = this.#keyOf(task, unit.off, unit)
-      if (key === null) continue
+      if (key === null || wasPassed(unit)) continue
       this.#step(task, last, key, { off: unit.off, epoch: unit.succeededEpoch }, 'was handled')
     }
   }
@@ -94,4 +94,9 @@ export class KeyOrder implements Watcher {
       values: [step.off, before.off].flatMap((off) => task.partition.at.get(off) ?? []),
     }))
   }
+}
+
+/** Given up before it succeeded: whether it became a dead letter was not known yet when its key went on (O2). */
+function wasPassed({ givenUpSeq, succeededSeq }: Unit): boolean {
+  return givenUpSeq >= 0 && givenUpSeq < succeededSeq
 }

@@ -1,0 +1,124 @@
+import { crc32 } from 'node:zlib'
+import type { Engine, Unit } from '../../engine/engine.ts'
+import type { LeaseTable } from '../../engine/lease-table.ts'
+import { storeNames } from '../../engine/store-names.ts'
+import type { MemoryLog } from '../../engines/memory/index.ts'
+import { isSemelError } from '../../errors.ts'
+import type { BatchCall, CommitCall, MicroCall, Placed } from '../history/record.ts'
+import type { HistoryClient } from '../history/recorder.ts'
+
+/** CRC of a payload as its writer sent it and as its reader got it. */
+export function crcOf(data: unknown): number {
+  return crc32(JSON.stringify(data))
+}
+
+/** Where an emitted event says it came from, if it says so. */
+export interface EmittedData {
+  readonly sourceTopic: string
+  readonly sourcePartition: number
+  readonly sourceOffset: number
+  readonly key: string
+  readonly n: number
+  readonly redrive: boolean
+}
+
+/** Name under which a history keeps the units of redriven dead letters (C0). */
+export const redriveName = 'redrive'
+
+/**
+ * Writes down what the storage accepted, where it accepted it: units with their position, emits, effects and dead
+ * letters. Nothing that happens to the answer on its way back changes that.
+ */
+export function recordedStorage(storage: Engine, log: MemoryLog, client: HistoryClient): Engine {
+  return new Proxy(storage, {
+    get(target, name) {
+      if (name === 'commit') return (unit: Unit) => recordCommit(target, log, client, unit)
+      const member: unknown = Reflect.get(target, name, target)
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+}
+
+/** The same for epochs: who was granted what. */
+export function recordedLeases(leases: LeaseTable, clientOf: (member: string) => HistoryClient): LeaseTable {
+  return {
+    heartbeat: (...call) => leases.heartbeat(...call),
+    acquire: async (task, member, leaseMs, observedEpoch) => {
+      const epoch = await leases.acquire(task, member, leaseMs, observedEpoch)
+      const { group: g, topic, partition: p } = task
+      if (epoch !== undefined) clientOf(member).observed('acquire', { g, topic, p, epoch })
+      return epoch
+    },
+    release: (...call) => leases.release(...call),
+    leave: (...call) => leases.leave(...call),
+  }
+}
+
+async function recordCommit(
+  storage: Engine,
+  log: MemoryLog,
+  client: HistoryClient,
+  unit: Unit,
+): Promise<void> {
+  const commit = commitCall(unit)
+  const sends = unit.appends.flatMap(({ topic, records }) => {
+    return records.map(
+      ({ id, key, data }): MicroCall => ({ f: 'send', topic, key, id, val: id, crc: crcOf(data) }),
+    )
+  })
+  const deadLetters = newDeadLetters(unit, log)
+  const letters = deadLetters.map((off) => client.start('dlq', { ...commit, off }))
+  const batch: BatchCall = { micro: sends, commit }
+  const alone = sends.length === 0 ? client.start('commit', commit) : undefined
+  const transaction = alone === undefined ? client.start('tx', batch) : undefined
+  const operations = [...letters, alone, transaction].filter((operation) => operation !== undefined)
+  try {
+    await storage.commit(unit)
+  } catch (error) {
+    const code = isSemelError(error) ? error.code : 'unknown'
+    const isHarmless = isSemelError(error) && error.outcome === 'not-applied'
+    for (const operation of operations) {
+      if (isHarmless) operation.fail(code)
+      else operation.info(code)
+    }
+    throw error
+  }
+  for (const letter of letters) letter.ok()
+  alone?.ok()
+  transaction?.ok({ micro: placesOf(unit, log) })
+  for (const { records } of unit.appends) for (const { data } of records) recordEffect(client, unit, data)
+}
+
+function commitCall({ lease: { task, epoch }, to }: Unit): CommitCall {
+  return { g: task.group, topic: task.topic, p: task.partition, off: to, epoch }
+}
+
+function recordEffect(client: HistoryClient, { lease: { task, epoch } }: Unit, data: unknown): void {
+  const effect = data as EmittedData
+  client.observed('effect', {
+    sink: 'emitted',
+    g: task.group,
+    topic: effect.sourceTopic,
+    p: effect.sourcePartition,
+    off: effect.sourceOffset,
+    epoch,
+    key: effect.key,
+    n: effect.n,
+    ...(effect.redrive ? { replay: redriveName } : undefined),
+  })
+}
+
+/** A dead letter that failed once more replaces itself; that is no second one. */
+function newDeadLetters({ lease: { task }, state }: Unit, log: MemoryLog): number[] {
+  const known = log.task(task)?.stores.get(storeNames.deadLetters)
+  const changes = state.find(({ store }) => store === storeNames.deadLetters)
+  return (changes?.keys ?? [])
+    .filter((key, i) => changes?.values[i] !== undefined && known?.get(key) === undefined)
+    .map(Number)
+}
+
+function placesOf({ appends }: Unit, log: MemoryLog): Placed[] {
+  return appends.flatMap(({ topic, partition, records }) => {
+    return records.map(({ id }): Placed => ({ p: partition, off: log.known(topic, id)?.offset ?? -1 }))
+  })
+}
