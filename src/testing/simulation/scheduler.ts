@@ -1,4 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
+import { AsyncResource } from 'node:async_hooks'
 import type { Timer } from '../../platform/platform.ts'
 import { SeededRandom } from '../../platform/seeded-random.ts'
 
@@ -49,11 +49,11 @@ export class Scheduler {
   /** Calls `fire` in a step of its own. Equal times keep the order of the calls. */
   after(delayMs: number, fire: () => void): Timer {
     // Like a real timer, it runs in the asynchronous context it was set in.
-    const inContext = AsyncLocalStorage.bind(fire)
+    const context = new AsyncResource('SimulatedTimer')
     const planned: Planned = {
       atMs: this.#nowMs + Math.max(0, delayMs),
       order: this.#order++,
-      fire: inContext,
+      fire: () => context.runInAsyncScope(fire),
     }
     push(this.#planned, planned)
     return {
