@@ -216,6 +216,8 @@ export interface OwnershipListener {
    * then may the engine give the task to another. `lost`: too late; stop at once, commits will be fenced.
    */
   revoked(leases: readonly Lease[], reason: 'handover' | 'lost'): Promise<void>
+  /** For whoever shows it: a heartbeat failed with this; `undefined` when one worked again. */
+  troubled?(error: Error | undefined): void
 }
 
 export interface Membership {

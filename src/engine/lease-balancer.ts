@@ -145,14 +145,19 @@ export class LeaseBalancer implements Membership {
     const answer = this.#table.heartbeat(group, this.#member, leaseMs, report())
     answer.then(
       () => this.#renewed(startedAt),
-      () => undefined,
+      (error: unknown) => this.#trouble(error instanceof Error ? error : new Error(String(error))),
     )
     return await this.#bounded(answer, deadlineMs)
+  }
+
+  #trouble(error: Error | undefined): void {
+    if (!this.#stop.signal.aborted) this.#listener.troubled?.(error)
   }
 
   #renewed(startedAt: number): void {
     if (startedAt <= this.#renewedAt || this.#stop.signal.aborted) return
     this.#renewedAt = startedAt
+    this.#trouble(undefined)
     this.#lateness?.cancel()
     const leftMs = this.#renewedAt + this.#request.leaseMs - this.#platform.clock.monotonic()
     this.#lateness = this.#platform.timers.after(Math.max(0, leftMs), () =>

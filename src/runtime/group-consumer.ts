@@ -26,6 +26,11 @@ export interface Consumer extends AsyncDisposable {
   stop(options?: StopOptions): Promise<void>
   /** The partitions this member owns now, and what ails them. */
   tasks(): readonly OwnedTask[]
+  /**
+   * Why this member cannot join, or cannot renew its leases, if so. It keeps trying; but after LOG_REGRESSED, storage
+   * has lost what this process knows to be committed, and only a new process takes it as it is (D6).
+   */
+  readonly error: Error | undefined
 }
 
 export interface OwnedTask {
@@ -43,6 +48,7 @@ export class GroupConsumer implements Consumer, OwnershipListener {
   readonly #tasks = new Map<string, Task>()
   readonly #onStopped: () => void
   #membership: Promise<Membership> | undefined
+  #error: Error | undefined
   #stopped: Promise<void> | undefined
   #stopDeadlineMs: number = limits.stopDeadlineMsDefault
   #unlisten: (() => void) | undefined
@@ -66,7 +72,9 @@ export class GroupConsumer implements Consumer, OwnershipListener {
   start(): void {
     this.#membership = this.#join()
     // A failed join is reported by ready() and stop(); it must not end the process before anybody asks.
-    this.#membership.catch(() => undefined)
+    this.#membership.catch((error: unknown) => {
+      this.#error = error instanceof Error ? error : new Error(String(error))
+    })
   }
 
   async ready(): Promise<void> {
@@ -80,6 +88,14 @@ export class GroupConsumer implements Consumer, OwnershipListener {
       epoch: lease.epoch,
       error: lastError,
     }))
+  }
+
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  troubled(error: Error | undefined): void {
+    this.#error = error
   }
 
   assigned(leases: readonly Lease[]): void {

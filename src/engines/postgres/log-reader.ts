@@ -8,6 +8,13 @@ import { quoteIdentifier } from './sql-text.ts'
 import { damagedRow, rowChecksum } from './stored-row.ts'
 import { logRegressed } from './write-reply.ts'
 
+interface ReadRow {
+  readonly topic: string
+  readonly partition: number
+  readonly firstOffset: number
+  readonly crc: string
+}
+
 /**
  * Reads the log. Each statement sees one committed state, and whatever is committed is dense, so nothing that comes
  * later can be below what was read. A row that is damaged or missing stops the reader; nothing is skipped (F3).
@@ -18,6 +25,8 @@ export class LogReader {
   readonly #offsetAt: string
   /** How far each partition is known to be committed, to tell a log that went back (D6). */
   readonly #ends = new Map<string, number>()
+  /** The last row that was read of each partition, by its address and checksum. */
+  readonly #last = new Map<string, ReadRow>()
 
   constructor(schema: string) {
     const name = quoteIdentifier(schema)
@@ -37,6 +46,8 @@ export class LogReader {
     if (offset < earliest || offset > end) throw outOfRange(request, { earliest, end })
     if (offset === end) return { events: [], next: offset, end }
     const events = collect(request, rows)
+    const [, , firstOffset, , , crc] = rows.at(-1)!
+    this.#last.set(`${topic}/${partition}`, { topic, partition, firstOffset: Number(firstOffset), crc: crc! })
     return { events, next: events.at(-1)!.offset + 1, end }
   }
 
@@ -52,6 +63,20 @@ export class LogReader {
     const offset = rows[0]?.[0]
     if (offset === null || offset === undefined) throw unknownPartition(topic, partition)
     return Number(offset)
+  }
+
+  /** LOG_REGRESSED if this server lacks a row that was read from the one before (D6). */
+  async findMissing(session: Session): Promise<SemelError | undefined> {
+    for (const { topic, partition, firstOffset, crc } of this.#last.values()) {
+      const [row] = await session.rows(this.#read, [topic, partition, firstOffset, 1, 1, 1])
+      if (Number(row?.[0]) > firstOffset) continue
+      if (Number(row?.[2] ?? -1) === firstOffset && row?.[5] === crc) continue
+      return logRegressed(
+        `after a change of server, the row at ${firstOffset} of ${topic}/${partition} that was read is missing`,
+        undefined,
+      )
+    }
+    return undefined
   }
 
   #checkEnd(name: string, end: number): void {

@@ -1,5 +1,6 @@
 import type { SemelError } from '../../errors.ts'
 import { int4Array, int8Array } from './binary-arrays.ts'
+import type { LogReader } from './log-reader.ts'
 import type { ServerIdentity } from './server-identity.ts'
 import type { Session } from './session.ts'
 import { quoteIdentifier } from './sql-text.ts'
@@ -11,18 +12,20 @@ interface LastRow {
 }
 
 /**
- * Remembers the last row that was acknowledged in each partition, and looks for it whenever a connection leads to
- * another server than before, or to one that was promoted. A log that went back and has grown again since is found
- * out this way (D6); one that is merely shorter, by every write and read as well.
+ * Remembers the last row that was acknowledged in each partition, and looks for it, and for the last one that was read,
+ * whenever a connection leads to another server than before, or to one that was promoted. A log that went back and has
+ * grown again since is found out this way (D6); one that is merely shorter, by every write and read as well.
  */
 export class LogWitness {
   readonly #rowsAt: string
   readonly #meta: string
+  readonly #reader: LogReader
   readonly #last = new Map<number, LastRow>()
   #logId = ''
   #server = ''
 
-  constructor(schema: string) {
+  constructor(schema: string, reader: LogReader) {
+    this.#reader = reader
     this.#rowsAt = `select * from ${quoteIdentifier(schema)}.rows_at($1, $2)`
     this.#meta = `select name, value from ${quoteIdentifier(schema)}.meta`
   }
@@ -42,7 +45,7 @@ export class LogWitness {
     if (this.#logId === '' || nameOf(server) === this.#server) return
     const meta = new Map((await session.rows(this.#meta)).map(([name, value]) => [name, value]))
     if (meta.get('log_id') !== this.#logId) throw logRegressed('it has another identity', undefined)
-    const missing = await this.#findMissing(session)
+    const missing = (await this.#findMissing(session)) ?? (await this.#reader.findMissing(session))
     if (missing !== undefined) throw missing
     this.#server = nameOf(server)
   }

@@ -75,7 +75,8 @@ async function prepare(
   } finally {
     session.release()
   }
-  const witness = new LogWitness(schema)
+  const reader = new LogReader(schema)
+  const witness = new LogWitness(schema, reader)
   witness.begin(facts.logId, server)
   servers.onNewcomer((newcomer, identity) => witness.check(newcomer, identity))
   const clock = new ServerClock(platform.clock)
@@ -101,7 +102,7 @@ async function prepare(
     servers,
     topics,
     writer,
-    reader: new LogReader(schema),
+    reader,
     state: new StateReader(schema),
     watch,
     places: new PlacesFree(most - postgresLimits.connectionsKeptFree),
