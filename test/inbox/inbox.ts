@@ -29,8 +29,6 @@ export async function newSink(server: PostgresAddress) {
   return database
 }
 
-export type Sink = Awaited<ReturnType<typeof newSink>>
-
 /** Engines that events are read from. */
 export const sources: readonly {
   name: string
@@ -70,14 +68,18 @@ export function paymentsOf(accounts: number, each: number, from = 0): Payment[] 
   }))
 }
 
-export async function untilBooked(sink: Sink, rows: number): Promise<void> {
+export async function untilBooked(sink: PostgresAddress, rows: number): Promise<void> {
   const count = async () =>
     Number((await queryOnce<{ n: string }>(sink.url, 'select count(*) as n from ledger'))[0]!.n)
   await until(async () => (await count()) >= rows, 30_000, `${rows} rows`)
 }
 
 /** X1, X2: rows, state and emitted events are what one run over `given` without any fault would have left. */
-export async function requireExactlyOnce(sink: Sink, bus: Bus, given: readonly Payment[]): Promise<void> {
+export async function requireExactlyOnce(
+  sink: PostgresAddress,
+  bus: Bus,
+  given: readonly Payment[],
+): Promise<void> {
   const rows = await queryOnce<Payment>(sink.url, 'select account, n from ledger order by seq')
   const emitted = (await readAll(bus, booked)).map(({ data }) => data)
   for (const account of new Set(given.map((payment) => payment.account))) {
