@@ -176,7 +176,7 @@ export class PostgresEngine implements Engine {
 
   async #reading<T>(doing: string, work: (session: Session) => Promise<T>): Promise<T> {
     try {
-      return await this.#database.servers.use(work)
+      return await this.#database.servers.read(work)
     } catch (error) {
       throw translated(error, doing, false)
     }

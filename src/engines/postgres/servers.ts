@@ -72,6 +72,24 @@ export class Servers {
     }
   }
 
+  /**
+   * Borrows a connection for work that changes nothing. Where the connection is lost, the work begins again on another
+   * one, for as long as an operation waits for a server.
+   */
+  async read<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const { platform, reconnectMs } = this.#parts
+    const until = platform.clock.monotonic() + reconnectMs
+    for (;;) {
+      try {
+        return await this.use(work)
+      } catch (error) {
+        const isLost = error instanceof StatementFailure && error.isLost
+        if (!isLost || this.#closed || platform.clock.monotonic() >= until) throw error
+        await sleep(platform, postgresLimits.reconnectPauseMsMin)
+      }
+    }
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     if (!this.#parts.ownsPools) return
@@ -83,6 +101,8 @@ export class Servers {
     const client = await this.#connect(pools[this.#host]!, signal)
     const session = new Session(client, platform, statementMs)
     if (this.#greeted.has(client)) return session
+    // An end outside of a statement is an event, and one that nobody listens to would end the program.
+    client.on('error', () => undefined)
     try {
       const server = await askIdentity(session)
       const problem = writableProblem(server)
@@ -93,7 +113,6 @@ export class Servers {
       throw error
     }
     this.#greeted.add(client)
-    client.on('error', () => undefined)
     this.connects++
     return session
   }
