@@ -80,7 +80,8 @@ export interface Engine {
    * Otherwise rejects:
    * - FENCED (`not-applied`): the lease's epoch is not the stored one (Z1), checked inside the same atomic step;
    * - POSITION_MISMATCH (`not-applied`): the stored position is not `unit.from`;
-   * - any other error with its outcome. After `unknown`, the caller asks `load` before doing anything else.
+   * - any other error with its outcome. After `unknown`, the caller gives the lease back (`Membership.giveBack`), and
+   *   whoever has the next one asks `load` before doing anything else.
    */
   commit(unit: Unit): Promise<void>
 
@@ -223,6 +224,12 @@ export interface OwnershipListener {
 export interface Membership {
   /** Hands all tasks over (through `revoked`) and leaves. */
   leave(): Promise<void>
+  /**
+   * Gives up a lease whose last unit has an unknown outcome, without `revoked`. The unit may still be under way, and
+   * the position does not tell it from the next one if neither moves it. Whoever is assigned the task next, often
+   * this member, has a higher epoch: what is still under way is fenced before anybody loads (U1, Z1).
+   */
+  giveBack(lease: Lease): void
 }
 
 export interface TaskPosition {

@@ -1,5 +1,5 @@
 import { SemelError } from '../errors.ts'
-import type { Membership, Row, Unit, UnitTransaction } from './engine.ts'
+import type { Lease, Membership, Row, Unit, UnitTransaction } from './engine.ts'
 import { checkUnit } from './guard-checks.ts'
 import type { OpenState } from './guard-state.ts'
 
@@ -16,6 +16,10 @@ export class GuardedMembership implements Membership {
   leave(): Promise<void> {
     this.#left ??= this.#membership.leave().finally(this.#onLeft)
     return this.#left
+  }
+
+  giveBack(lease: Lease): void {
+    this.#membership.giveBack(lease)
   }
 }
 

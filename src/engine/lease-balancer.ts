@@ -40,6 +40,7 @@ interface Holding {
  *  HELD     -> HANDOVER  we hold more than our quota, or `leave` was called. `revoked('handover')` is called and the
  *                        lease is renewed until the owner has finished.
  *  HANDOVER -> AWAY      the owner finished; the lease is released. An owner that takes too long is told 'lost' first.
+ *  HELD     -> AWAY      `giveBack`: the owner wants another epoch. Without a word to the listener, who asked for it.
  *  HELD, HANDOVER -> AWAY  with `revoked('lost')`: the table says that somebody else has it, or our renewal is late by
  *                        our own monotonic clock. We stop at once: being wrongly idle is cheap, two writers are not.
  *
@@ -70,6 +71,8 @@ export class LeaseBalancer implements Membership {
   #beatAt = 0
   #renewedAt = Number.NEGATIVE_INFINITY
   #lateness: Timer | undefined
+  /** Ends the pause before the next beat. */
+  #rest = new AbortController()
   #loop: Promise<void> = Promise.resolve()
   #left: Promise<void> | undefined
 
@@ -105,6 +108,14 @@ export class LeaseBalancer implements Membership {
     return this.#left
   }
 
+  /** The next beat comes at once, so that the task is taken again soon. */
+  giveBack(lease: Lease): void {
+    const holding = this.#held.get(nameOf(lease.task))
+    if (holding?.lease.epoch !== lease.epoch || holding.handover) return
+    this.#forget(holding)
+    this.#track(this.#release(lease).then(() => this.#rest.abort()))
+  }
+
   async #leave(): Promise<void> {
     for (const holding of this.#held.values()) this.#startHandover(holding)
     await this.#allSettled()
@@ -134,7 +145,9 @@ export class LeaseBalancer implements Membership {
   }
 
   async #pause(ms: number): Promise<void> {
-    await sleep(this.#platform, ms, this.#stop.signal).catch(() => undefined)
+    this.#rest = new AbortController()
+    const signal = AbortSignal.any([this.#stop.signal, this.#rest.signal])
+    await sleep(this.#platform, ms, signal).catch(() => undefined)
   }
 
   /** An answer that comes too late for this beat still renews the leases; its view is too old to act upon. */

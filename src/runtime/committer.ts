@@ -76,6 +76,11 @@ export class Committer {
     return this.#events < limits.unitEventsMax && this.#bytes < limits.unitBytesMax
   }
 
+  /** Whether a unit is on its way to the engine. */
+  get isCommitting(): boolean {
+    return this.#committing
+  }
+
   get idle(): boolean {
     return !this.#committing && !this.#hasWork
   }

@@ -82,7 +82,8 @@ export class GroupConsumer implements Consumer, OwnershipListener {
   }
 
   tasks(): readonly OwnedTask[] {
-    return [...this.#tasks.values()].map(({ lease, lastError }) => ({
+    const owned = [...this.#tasks.values()].filter(({ isGivenBack }) => !isGivenBack)
+    return owned.map(({ lease, lastError }) => ({
       topic: lease.task.topic,
       partition: lease.task.partition,
       epoch: lease.epoch,
@@ -101,7 +102,8 @@ export class GroupConsumer implements Consumer, OwnershipListener {
   assigned(leases: readonly Lease[]): void {
     for (const lease of leases) {
       note(lease, 'assigned')
-      const task = new Task(this.#context, lease)
+      const before = this.#tasks.get(taskName(lease))
+      const task = new Task(this.#context, lease, (own) => this.#giveBack(own), before)
       this.#tasks.set(taskName(lease), task)
       task.start()
     }
@@ -146,6 +148,11 @@ export class GroupConsumer implements Consumer, OwnershipListener {
       { group: settings.group, topics: joined, leaseMs: settings.leaseMs, report: () => counters.report() },
       this,
     )
+  }
+
+  #giveBack(lease: Lease): void {
+    // Whoever is assigned a lease has joined.
+    void this.#membership?.then((membership) => membership.giveBack(lease))
   }
 
   async #revokeOne(lease: Lease, reason: 'handover' | 'lost'): Promise<void> {

@@ -15,13 +15,15 @@ const checkEveryMs = 100
  *
  * Commands are events in the group's own redrive topic, so asking for a redrive is durable and may come from any
  * process. One command at a time: the dead letter leaves its store in the same unit as the handler's effects, so a
- * command that is read twice finds nothing the second time (peers.md: redrive is idempotent).
+ * second command for it finds nothing, whether that unit is committed yet or not (peers.md: redrive is idempotent).
  */
 export class RedriveLane {
   readonly #context: TaskContext
   readonly #topic: string
   #next: number
   #running = false
+  /** What became of dead letters in units that may not be committed yet, by key; `undefined`: it is gone. */
+  readonly #changed = new Map<string, string | undefined>()
   #checkedMs = Number.NEGATIVE_INFINITY
 
   constructor(context: TaskContext, next: number) {
@@ -35,6 +37,7 @@ export class RedriveLane {
     const nowMs = this.#context.platform.clock.monotonic()
     if (this.#running || nowMs - this.#checkedMs < checkEveryMs) return undefined
     this.#checkedMs = nowMs
+    if (committer.idle) this.#changed.clear()
     const request = {
       topic: this.#topic,
       partition: 0,
@@ -53,9 +56,12 @@ export class RedriveLane {
     return undefined
   }
 
-  finished(slot: Slot, committer: Committer, succeeded: boolean): void {
-    if (succeeded) committer.setOwnState(storeNames.deadLetters, deadLetterKey(slot.offset), undefined)
-    if (succeeded) this.#context.counters.redriven++
+  /** `letter`: the dead letter as it is now; `undefined` if its handler succeeded. */
+  finished(slot: Slot, committer: Committer, letter: string | undefined): void {
+    const key = deadLetterKey(slot.offset)
+    this.#changed.set(key, letter)
+    committer.setOwnState(storeNames.deadLetters, key, letter)
+    if (letter === undefined) this.#context.counters.redriven++
     this.#passTo(slot.redrive!.next, committer)
     this.#running = false
     this.#checkedMs = Number.NEGATIVE_INFINITY
@@ -84,7 +90,8 @@ export class RedriveLane {
   async #deadLetter(offset: number): Promise<ReturnType<typeof decodeDeadLetter> | undefined> {
     const { task } = this.#context.lease
     const key = deadLetterKey(offset)
-    const [value] = await this.#context.sink.readState(task, storeNames.deadLetters, [key])
+    const [stored] = await this.#context.sink.readState(task, storeNames.deadLetters, [key])
+    const value = this.#changed.has(key) ? this.#changed.get(key) : stored
     return value === undefined ? undefined : decodeDeadLetter(task.topic, task.partition, key, value)
   }
 }

@@ -114,6 +114,11 @@ export class TaskSession implements DispatcherEvents {
     return this.#committer.committed !== this.#loadedPosition
   }
 
+  /** Whether a unit is under way whose outcome this session will not learn once it is abandoned. */
+  get isCommitting(): boolean {
+    return this.#committer.isCommitting
+  }
+
   get isDrained(): boolean {
     return (
       this.#failure !== undefined ||
@@ -146,7 +151,7 @@ export class TaskSession implements DispatcherEvents {
     this.#committer.add(tx.succeed())
     for (const name of this.#state.storeNames) this.#context.storeNames.add(name)
     if (slot.redrive === undefined) this.#window.finish(slot)
-    else this.#redrive.finished(slot, this.#committer, true)
+    else this.#redrive.finished(slot, this.#committer, undefined)
   }
 
   exhausted(slot: Slot, error: unknown, attempts: number): void {
@@ -154,14 +159,15 @@ export class TaskSession implements DispatcherEvents {
     if (event === undefined || this.#failure !== undefined) return
     const { lease, counters, platform } = this.#context
     const value = encodeDeadLetter(event, error, attempts, platform.clock.now())
-    this.#committer.setOwnState(storeNames.deadLetters, deadLetterKey(slot.offset), value)
     this.#committer.add([])
     counters.deadLetters++
     if (channels.deadLetter.hasSubscribers) {
       channels.deadLetter.publish({ ...lease.task, offset: slot.offset, attempts, error })
     }
-    if (slot.redrive === undefined) this.#window.finish(slot)
-    else this.#redrive.finished(slot, this.#committer, false)
+    if (slot.redrive === undefined) {
+      this.#committer.setOwnState(storeNames.deadLetters, deadLetterKey(slot.offset), value)
+      this.#window.finish(slot)
+    } else this.#redrive.finished(slot, this.#committer, value)
   }
 
   progressed(): void {

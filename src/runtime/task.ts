@@ -1,5 +1,5 @@
 import type { Lease } from '../engine/engine.ts'
-import { SemelError } from '../errors.ts'
+import { isSemelError, SemelError } from '../errors.ts'
 import { channels } from './channels.ts'
 import { loadStart } from './load-start.ts'
 import { retryDelayMs } from './retry-policy.ts'
@@ -15,6 +15,8 @@ const drainPollMs = 20
  *
  *  LOADING -> RUNNING   position and memory loaded from the sink
  *  RUNNING -> LOADING   a unit did not commit, or reading failed: everything in memory is dropped
+ *  RUNNING -> ENDED     nobody knows whether the last unit happened: the lease is given back, and a task with a
+ *                       higher epoch goes on, which fences the unit if it is still under way
  *  RUNNING -> DRAINING  the task is handed over: finish, commit, then ENDED
  *  any     -> ENDED     the lease is lost (FENCED): stop at once
  */
@@ -25,11 +27,26 @@ export class Task {
   #stopping = false
   #ended: Promise<void> = Promise.resolve()
   #lastError: Error | undefined
-  #reloads = 0
+  #reloads: number
+  readonly #giveBack: (lease: Lease) => void
+  #isGivenBack = false
 
-  constructor(group: GroupContext, lease: Lease) {
+  /** `before`: the task whose lease was given back for this one, so that failures in a row are counted on. */
+  constructor(
+    group: GroupContext,
+    lease: Lease,
+    giveBack: (lease: Lease) => void,
+    before: Task | undefined = undefined,
+  ) {
     this.#context = { ...group, lease }
     this.#wake = new Wake(group.platform)
+    this.#giveBack = giveBack
+    this.#reloads = before?.isGivenBack === true ? before.#reloads : 0
+  }
+
+  /** Whether this task has ended because it wants a higher epoch. */
+  get isGivenBack(): boolean {
+    return this.#isGivenBack
   }
 
   get lease(): Lease {
@@ -100,6 +117,7 @@ export class Task {
     const failure = error instanceof Error ? error : new Error(String(error))
     const session = this.#session
     this.#lastError = failure
+    const isUnknown = session?.isCommitting === true || !isHarmless(error)
     await session?.abandon(failure)
     if (isFenced(error)) {
       counters.fenced++
@@ -114,6 +132,10 @@ export class Task {
     // A session that got something done shows that storage works: the next wait is a short one again.
     this.#reloads = session?.hasCommitted === true ? 1 : this.#reloads + 1
     await this.#pause(retryDelayMs(reloadPolicy, Math.min(this.#reloads, 10), platform.random))
+    if (this.#stopping || !isUnknown) return
+    this.#stopping = true
+    this.#isGivenBack = true
+    this.#giveBack(lease)
   }
 
   /** Two events of one key never run at once, so abandoned handlers get the time they would have had. */
@@ -129,4 +151,9 @@ export class Task {
       this.#context.platform.timers.after(ms, resolve)
     })
   }
+}
+
+/** Whether the failed step surely did not happen and never will (U1). */
+function isHarmless(error: unknown): boolean {
+  return isSemelError(error) && error.outcome === 'not-applied'
 }
