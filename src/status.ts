@@ -115,8 +115,9 @@ function groupSnapshots(status: EngineStatus, at: number): GroupSnapshot[] {
   )
   const names = [...new Set([...status.groups, ...status.members].map(({ group }) => group))].sort()
   return names.map((group) => {
-    const tasks = status.groups
-      .filter((task) => task.group === group)
+    const known = status.groups.filter((task) => task.group === group)
+    const tasks = [...known, ...neverTaken(group, known, status.topics)]
+      .sort((a, b) => (a.topic === b.topic ? a.partition - b.partition : a.topic < b.topic ? -1 : 1))
       .map((task) => taskSnapshot(task, ends.get(`${task.topic}/${task.partition}`), at))
     const members = status.members.filter((member) => member.group === group)
     return {
@@ -130,6 +131,28 @@ function groupSnapshots(status: EngineStatus, at: number): GroupSnapshot[] {
       deadLetters: tasks.reduce((sum, task) => sum + task.deadLetters, 0),
     }
   })
+}
+
+/** Partitions that nobody of the group has taken yet wait like all others, and count. */
+function neverTaken(
+  group: string,
+  known: readonly TaskStatus[],
+  topics: EngineStatus['topics'],
+): readonly TaskStatus[] {
+  const byTopic = Map.groupBy(known, ({ topic }) => topic)
+  return topics.flatMap(({ topic, partitions }) => {
+    const tasks = byTopic.get(topic)
+    if (tasks === undefined || tasks.length === partitions.length) return []
+    const taken = new Set(tasks.map(({ partition }) => partition))
+    return partitions.flatMap((_, partition) =>
+      taken.has(partition) ? [] : untaken(group, topic, partition),
+    )
+  })
+}
+
+function untaken(group: string, topic: string, partition: number): TaskStatus {
+  const nobody = { position: undefined, waitingSince: undefined, epoch: 0, owner: undefined }
+  return { group, topic, partition, ...nobody, deadLetters: 0 }
 }
 
 function taskSnapshot(task: TaskStatus, bounds: PartitionStatus | undefined, at: number): TaskSnapshot {

@@ -84,6 +84,43 @@ for (const { name, create } of worlds) {
       assert.deepEqual(attempts, [1, 1, 1, 2, 3, 1])
     })
 
+    test('X1: a letter that is asked for again before its unit is committed runs once', async () => {
+      const inner = create().engine()
+      using gate = new Gate()
+      let broken = true
+      const engine = wrapEngine(inner, {
+        commit: async (unit) => {
+          if (!broken && unit.appends.length > 0) await gate.opened
+          await inner.commit(unit)
+        },
+      })
+      await using bus = await openOn(engine)
+      let reads = 0
+      bus.consume(lane, group('g', once), async (event, tx) => {
+        if (broken) throw new Error('not yet')
+        await countAndEmit(event, tx)
+        reads++
+      })
+      await bus.publish(lane, { key: 'k0', n: 0 })
+      const letters = bus.deadLetters('g')
+      await until(async () => (await letters.list()).length === 1)
+      broken = false
+
+      const [letter] = await letters.list()
+      await letters.redrive([letter!, letter!, letter!])
+      await until(() => reads > 0)
+      // Bait: a second run would be over before the group has seen that the letters behind it are handled.
+      await bus.publish(lane, { key: 'k1', n: 1 })
+      await until(() => reads > 1)
+      await letters.redrive([letter!])
+      gate.open()
+      await until(async () => (await letters.list()).length === 0)
+      await untilCaughtUp(bus, 'g')
+
+      const emitted = (await readAll(bus, counts)).map(({ data }) => data.n)
+      assert.deepEqual(emitted.sort(), [0, 1])
+    })
+
     for (const concurrency of [1, 16]) {
       test(`O1: a letter that comes back waits for its key (concurrency ${concurrency})`, async () => {
         await using bus = await openOn(create().engine())

@@ -12,6 +12,9 @@ const silenceMsMax = 400
 const lateMsMax = 2_000
 const strikeChance = 0.15
 
+/** So long after the last fault, nothing that was sent before is still under way. */
+export const stragglersMs = delayedWayMsMax + silenceMsMax + lateMsMax
+
 /** What becomes of one call. */
 type Fate = 'served' | 'refused' | 'lost-request' | 'lost-reply' | 'late-request'
 

@@ -5,6 +5,7 @@ import type { CheckOptions } from '../../history/options.ts'
 import type { HistoryReport } from '../../history/report/report.ts'
 import { SimulatedCluster, type SimulatedStorage } from '../cluster.ts'
 import { type FaultName, faultNames } from '../fault-board.ts'
+import { stragglersMs } from '../line.ts'
 import { type Scheduler, SimulationStuck } from '../scheduler.ts'
 import { startConsumer } from './consumer.ts'
 import { drained, recordLedger } from './drain.ts'
@@ -39,7 +40,7 @@ export interface CampaignReport {
 
 /** From the last fault until every group is at the end (V1): three leases, ten seconds, and handlers that hang. */
 function healMs({ leaseMs, attempts, handlerTimeoutMs }: Knobs): number {
-  return 3 * leaseMs + 10_000 + 2 * attempts * handlerTimeoutMs
+  return 3 * leaseMs + 10_000 + stragglersMs + 2 * attempts * handlerTimeoutMs
 }
 
 const watchMs = 20
@@ -185,6 +186,7 @@ class Campaign implements Ward {
     this.#run.healed = true
     cluster.notes.note('phase', { name: 'heal' })
     while (this.#replacing > 0) await cluster.scheduler.sleep(watchMs)
+    await cluster.scheduler.sleep(stragglersMs)
   }
 
   async #finish(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { BusStatus } from '../../../status.ts'
 import { stores, type Total } from './consumer.ts'
 import type { Member, Run } from './run.ts'
 import { groups } from './topics.ts'
@@ -16,7 +17,7 @@ export async function drained(run: Run, { bus }: Member, withinMs: number): Prom
   const due = scheduler.nowMs + withinMs
   for (;;) {
     const { groups: known } = await bus.status()
-    const lag = known.reduce((sum, { lagEvents }) => sum + lagEvents, 0)
+    const lag = Object.values(groups).reduce((sum, name) => sum + lagOf(known, name), 0)
     const open = lag > 0 ? [] : await openLetters(run, bus)
     if (lag === 0 && open.length === 0) return undefined
     if (scheduler.nowMs > due) {
@@ -27,6 +28,12 @@ export async function drained(run: Run, { bus }: Member, withinMs: number): Prom
     for (const { group, letter } of open) await bus.deadLetters(group).redrive([letter])
     await scheduler.sleep(watchMs * (1 + open.length))
   }
+}
+
+/** A group that has taken nothing yet is behind by nobody knows how much. */
+function lagOf(known: BusStatus['groups'], name: string): number {
+  const group = known.find(({ group }) => group === name)
+  return group === undefined || group.tasks.length === 0 ? 1 : group.lagEvents
 }
 
 async function openLetters(run: Run, bus: Member['bus']) {
