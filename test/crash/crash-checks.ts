@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { storeNames } from '../../src/engine/store-names.ts'
 import { sqlite } from '../../src/engines/sqlite/index.ts'
 import { type Bus, type LogEvent, openBus } from '../../src/index.ts'
-import { readAll } from '../support/read-all.ts'
+import { type Gates, reportText } from '../../src/testing/history/index.ts'
 import type { Place } from './crash-place.ts'
-import { crashEvents, crashGroup, type Order, orders, payments, totals, usesSql } from './crash-topics.ts'
+import { crashGroup, crashTopics, type Order, orders, payments, totals, usesSql } from './crash-topics.ts'
 
 interface Sum {
   readonly n: number
@@ -14,17 +13,17 @@ interface Sum {
 }
 
 function open({ file }: Place): Promise<Bus> {
-  return openBus({ engine: sqlite({ file }), topics: [orders, payments, totals] })
+  return openBus({ engine: sqlite({ file }), topics: crashTopics })
 }
 
 /**
- * Everything the promises say about a file whose program was just killed. Nothing was published again yet, so a
- * lost event cannot come back to its place.
+ * Everything the promises say about a file whose program was just stopped by force. Nothing was published again yet,
+ * so a lost event cannot come back to its place. Answers how many orders there are.
  */
-export async function checkAfterKill(place: Place): Promise<void> {
+export async function checkAfterFault(place: Place): Promise<number> {
   await using bus = await open(place)
-  const log = await readAll(bus, orders)
-  const paid = await readAll(bus, payments)
+  await place.probe.opened(bus, crashTopics)
+  const { log, paid } = await readLogs(bus, place)
   assert.deepEqual(
     log.map(({ data }) => data.n).sort((a, b) => a - b),
     log.map((_, index) => index),
@@ -35,33 +34,32 @@ export async function checkAfterKill(place: Place): Promise<void> {
     assert.equal(whole, 2, `the call of payment-${data.n} came whole (P3)`)
   }
   assert.equal(paid.length, Math.floor(log.length / 4), 'and the other way round')
-  checkAcks(place, log, paid)
   checkOrder(log)
   await checkEffects(bus, await handledOf(bus, log), place)
+  return log.length
 }
 
-/** What they say about a file whose program was killed, then ran to its end. */
+/** What they say about a file whose programs were stopped, and the last of which ran to its end. */
 export async function checkAtEnd(place: Place): Promise<void> {
   await using bus = await open(place)
-  const log = await readAll(bus, orders)
-  assert.equal(log.length, crashEvents, 'every order once: none lost (D1), none doubled (N1, N4)')
-  assert.equal(new Set(log.map(({ id }) => id)).size, crashEvents)
-  const paid = await readAll(bus, payments)
-  assert.equal(paid.length, crashEvents / 4, 'calls over two topics came whole (P3)')
-  checkAcks(place, log, paid)
+  await place.probe.opened(bus, crashTopics)
+  const { log, paid } = await readLogs(bus, place)
+  assert.equal(log.length, place.published, 'every order once: none lost (D1), none doubled (N1, N4)')
+  assert.equal(new Set(log.map(({ id }) => id)).size, log.length)
+  assert.equal(paid.length, place.published / 4, 'calls over two topics came whole (P3)')
   checkOrder(log)
   await checkEffects(bus, log, place)
+  await observeEffects(bus, log, place)
 }
 
-/** An acknowledged event is where its receipt said, also the one of a retry (D1, N1). */
-function checkAcks({ acks }: Place, log: readonly LogEvent[], paid: readonly LogEvent[]): void {
-  if (!existsSync(acks)) return
-  const places = new Map([...log, ...paid].map((event) => [event.id, `${event.partition}/${event.offset}`]))
-  for (const line of readFileSync(acks, 'utf8').split('\n').filter(Boolean)) {
-    const { topic, n, partition, offset } = JSON.parse(line)
-    const id = topic === 'orders' ? `order-${n}` : `payment-${n}`
-    assert.equal(places.get(id), `${partition}/${offset}`, `${id} is where it was acknowledged`)
-  }
+/** The checker's word on all that the programs of a place were told (faults.md section 3). */
+export function checkRecorded(place: Place, gates: Gates): void {
+  const report = place.judge({ gates })
+  assert.equal(report.verdict, 'valid', reportText(report))
+}
+
+async function readLogs(bus: Bus, { probe }: Place) {
+  return { log: await probe.readAll(bus, orders), paid: await probe.readAll(bus, payments) }
 }
 
 /** One producer, one partition: the order of its calls (P2). */
@@ -98,18 +96,12 @@ async function checkEffects(bus: Bus, handled: readonly LogEvent<Order>[], place
     expected.set(data.customer, [...before, { n: data.n, sum }])
   }
   const actual = new Map<string, Sum[]>()
-  for (const { data } of await readAll(bus, totals)) {
+  for await (const { data } of bus.read(totals)) {
     actual.set(data.customer, [...(actual.get(data.customer) ?? []), { n: data.n, sum: data.sum }])
   }
   assert.deepEqual(sorted(actual), sorted(expected), 'emitted once each, in order')
-  const state = new Map<string, number>()
-  for (let partition = 0; partition < orders.partitions; partition++) {
-    const task = { group: crashGroup, topic: 'orders', partition }
-    const entries = await bus.engine.scanState({ task, store: 'sum', after: undefined, limit: 100 })
-    for (const { key, value } of entries) state.set(key, Number(value))
-  }
   const sums = new Map([...expected].map(([customer, list]) => [customer, list.at(-1)!.sum]))
-  assert.deepEqual(sorted(state), sorted(sums), 'state')
+  assert.deepEqual(sorted(await readSums(bus)), sorted(sums), 'state')
   assert.deepEqual(
     ledgerOf(place),
     handled
@@ -118,6 +110,29 @@ async function checkEffects(bus: Bus, handled: readonly LogEvent<Order>[], place
       .sort((a, b) => a - b),
     'the user’s rows, each once',
   )
+}
+
+async function readSums(bus: Bus): Promise<Map<string, number>> {
+  const sums = new Map<string, number>()
+  for (let partition = 0; partition < orders.partitions; partition++) {
+    const task = { group: crashGroup, topic: orders.name, partition }
+    const entries = await bus.engine.scanState({ task, store: 'sum', after: undefined, limit: 100 })
+    for (const { key, value } of entries) sums.set(key, Number(value))
+  }
+  return sums
+}
+
+/** For the history: each emitted total is an effect of its order, and the sums are what the sink comes to. */
+async function observeEffects(bus: Bus, log: readonly LogEvent<Order>[], place: Place): Promise<void> {
+  const sink = place.observer()
+  const byNumber = new Map(log.map((event) => [event.data.n, event]))
+  const where = { g: crashGroup, topic: orders.name, sink: totals.name }
+  for await (const { data } of bus.read(totals)) {
+    const { partition: p, offset: off, key } = byNumber.get(data.n)!
+    sink.observed('effect', { ...where, p, off, key })
+  }
+  for (const [key, sum] of await readSums(bus)) sink.observed('ledger', { ...where, key, sum })
+  sink.note('phase', { name: 'final' })
 }
 
 function sorted<T>(map: ReadonlyMap<string, T>): [string, T][] {

@@ -1,52 +1,150 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { Durability } from '../../src/index.ts'
+import {
+  type CheckOptions,
+  checkHistory,
+  HistoryProbe,
+  HistoryRecorder,
+  type HistoryReport,
+  mergeHistories,
+} from '../../src/testing/history/index.ts'
+import { hostClock, RealHistoryFile, StoredHistory } from '../../src/testing/real-history-file.ts'
+import { until } from '../support/until.ts'
+import { eventsPerLife } from './crash-topics.ts'
+import type { Life } from './scenario.ts'
 
 const scenario = fileURLToPath(new URL('./scenario.ts', import.meta.url))
-const folder = mkdtempSync(join(tmpdir(), 'semel-crash-'))
-let runs = 0
-
-after(() => rmSync(folder, { recursive: true, force: true }))
-
-/** Where one scenario lives: its database, and the side file of what it was acknowledged. */
-export interface Place {
-  readonly file: string
-  readonly acks: string
-}
-
-export function newPlace(): Place {
-  runs++
-  return { file: join(folder, `${runs}.db`), acks: join(folder, `${runs}.acks`) }
-}
+/** Orders published again at the begin of a life, because the answers to them may have been lost. */
+const again = 8
 
 export interface LifeOptions {
   /** `name:hit` of a crash point. */
   readonly crashAt?: string
   /** A program and its options that runs ours. */
   readonly under?: readonly string[]
+  readonly durability?: Durability
+  /** Default true. */
+  readonly consumes?: boolean
+  /** Called when the program runs; what it does is part of the life. */
+  readonly during?: (running: Running) => Promise<void>
+  /** A program that meets a failing disk may also end with an error. */
+  readonly mayFail?: boolean
 }
 
-/** One life of the scenario's program; answers the signal that ended it. */
-export async function live(place: Place, options: LifeOptions = {}): Promise<NodeJS.Signals | null> {
-  const { crashAt = '', under = [] } = options
-  const [program, ...args] = [...under, process.execPath, scenario, place.file, place.acks]
-  const env = {
-    ...process.env,
-    SEMEL_CRASH_AT: crashAt,
-    UV_THREADPOOL_SIZE: '1',
-    NODE_COMPILE_CACHE: join(tmpdir(), 'semel-compile-cache'),
+/** A life under way. */
+export interface Running {
+  readonly child: ChildProcess
+  /** Settles when the history has so many lines, or when the program has ended. */
+  lines(count: number): Promise<void>
+}
+
+/** Where programs live one after the other: their database, and the history of all that they were told. */
+export class Place implements Disposable {
+  readonly file: string
+  readonly probe: HistoryProbe
+  readonly #folder: string
+  readonly #recorder: HistoryRecorder
+  readonly #judge: RealHistoryFile
+  readonly #histories: string[] = []
+  /** The last life publishes orders up to here. */
+  published = 0
+  kills = 0
+
+  /** The history lies in a folder of its own, which no fault touches. */
+  constructor(file?: string) {
+    this.#folder = mkdtempSync(join(tmpdir(), 'semel-crash-'))
+    this.file = file ?? join(this.#folder, 'semel.db')
+    this.#judge = new RealHistoryFile(this.#newHistory('judge'))
+    this.#recorder = new HistoryRecorder({ node: 'judge', clock: hostClock, file: this.#judge })
+    this.probe = new HistoryProbe(this.#recorder)
   }
-  const child = spawn(program!, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
-  let errors = ''
-  child.stderr.on('data', (chunk) => {
-    errors += String(chunk)
-  })
-  const [code, signal] = await once(child, 'exit')
-  assert.ok(signal !== null || code === 0, `the program ended with ${code}: ${errors}`)
-  return signal
+
+  /** One life of the program, going on where the log ends; answers the signal that ended it. */
+  async live(logged: number, options: LifeOptions = {}): Promise<NodeJS.Signals | null> {
+    const { crashAt = '', under = [], durability = 'fsync', consumes = true, mayFail = false } = options
+    const node = `life-${this.#histories.length}`
+    const from = Math.max(0, logged - (logged % 4) - again)
+    const life: Life = {
+      file: this.file,
+      history: this.#newHistory(node),
+      node,
+      from,
+      to: from + again + eventsPerLife,
+      durability,
+      consumes,
+    }
+    this.published = life.to
+    const [program, ...args] = [...under, process.execPath, scenario, JSON.stringify(life)]
+    const env = { ...process.env, ...compileCache(), SEMEL_CRASH_AT: crashAt, UV_THREADPOOL_SIZE: '1' }
+    const child = spawn(program!, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
+    let errors = ''
+    child.stderr.on('data', (chunk) => {
+      errors += String(chunk)
+    })
+    const exit = once(child, 'exit')
+    await options.during?.({ child, lines: (count) => untilLines(life.history, count, child) })
+    const [code, signal] = await exit
+    assert.ok(signal !== null || code === 0 || mayFail, `the program ended with ${code}: ${errors}`)
+    return signal
+  }
+
+  /** Writes down that the last program was ended by a fault: what it had under way then is unknown. */
+  died(fault: string): void {
+    this.kills++
+    const client = this.#recorder.client('nemesis')
+    client.note('fault', { name: fault, state: 'on' })
+    client.note('died', { node: `life-${this.#histories.length - 1}` })
+    client.note('fault', { name: fault, state: 'off' })
+  }
+
+  /** An observation of the judge's: effects and balances, read from where they are stored. */
+  observer(): ReturnType<HistoryRecorder['client']> {
+    return this.#recorder.client('sink')
+  }
+
+  judge(options: CheckOptions): HistoryReport {
+    return checkHistory(mergeHistories(this.#histories.map((path) => new StoredHistory(path))), options)
+  }
+
+  [Symbol.dispose](): void {
+    this.#judge[Symbol.dispose]()
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+
+  #newHistory(node: string): string {
+    const path = join(this.#folder, `${node}.ndjson`)
+    // A program may be killed before its first line.
+    writeFileSync(path, '', { mode: 0o600 })
+    this.#histories.push(path)
+    return path
+  }
+}
+
+async function untilLines(path: string, count: number, child: ChildProcess): Promise<void> {
+  const isThere = (): boolean => readFileSync(path, 'utf8').split('\n').length > count
+  await until(() => child.exitCode !== null || child.signalCode !== null || isThere(), 60_000)
+}
+
+/** Compiled once for all lives, for most of a short life is its start. */
+export function compileCache(): { NODE_COMPILE_CACHE: string } {
+  const folder = join(tmpdir(), 'semel-compile-cache')
+  mkdirSync(folder, { recursive: true })
+  return { NODE_COMPILE_CACHE: folder }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'semel-files-'))
+let files = 0
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+/** A file for a test that records no history. */
+export function newFile(): string {
+  files++
+  return join(folder, `${files}.db`)
 }

@@ -6,18 +6,28 @@ export interface Order {
   readonly amount: number
 }
 
+export interface Total {
+  readonly customer: string
+  readonly sum: number
+  readonly n: number
+}
+
 export const orders = topic<Order>('orders', { partitions: 2, key: (order) => order.customer })
 export const payments = topic<{ n: number }>('payments', { partitions: 1 })
-export const totals = topic<{ customer: string; sum: number; n: number }>('totals', {
-  partitions: 2,
-  key: (total) => total.customer,
-})
+export const totals = topic<Total>('totals', { partitions: 2, key: (total) => total.customer })
+export const crashTopics = [orders, payments, totals] as const
 export const numbers = topic<{ n: number; filler: string }>('numbers', { partitions: 1 })
 /** Numbers that are published on a failing disk. */
 export const faultEvents = 30
 export const crashGroup = 'sums'
 /** Orders published in each life; a multiple of 4. */
-export const crashEvents = 80
+export const eventsPerLife = 80
+/** A member that was killed holds its partitions so long. */
+export const crashLeaseMs = 200
+
+export function orderOf(n: number): Order {
+  return { n, customer: `customer-${n % 7}`, amount: 1 + (n % 5) }
+}
 
 /** These events write a row of the user's own table. */
 export function usesSql(n: number): boolean {

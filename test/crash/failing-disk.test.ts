@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { sqlite } from '../../src/engines/sqlite/index.ts'
 import { isSemelError, openBus } from '../../src/index.ts'
 import { readAll } from '../support/read-all.ts'
-import { newPlace } from './crash-place.ts'
+import { newFile } from './crash-place.ts'
 import { faultEvents, numbers } from './crash-topics.ts'
 import { requireStrace, straceSkip } from './strace.ts'
 
@@ -73,7 +73,7 @@ describe('a disk that fails under the writer', { concurrency: 2 }, () => {
       skip: straceSkip,
     }, async () => {
       requireStrace()
-      const { file } = newPlace()
+      const file = newFile()
       await makeFile(file)
       const inject = `inject=fsync,fdatasync:error=EIO:when=${when}`
       const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync', '-e', inject]
@@ -97,7 +97,7 @@ describe('a disk that fails under the writer', { concurrency: 2 }, () => {
     }, async () => {
       requireStrace()
       for (const when of [12, 13, 15, 20]) {
-        const { file } = newPlace()
+        const file = newFile()
         await makeFile(file)
         const inject = `inject=pwrite64:error=${error}:when=${when}..${when + 6}`
         const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=pwrite64', '-e', inject]
@@ -114,7 +114,7 @@ describe('a disk that fails under the writer', { concurrency: 2 }, () => {
   }
 
   test('a file that may grow no further (EFBIG): told, and all that was acknowledged is kept', async () => {
-    const { file } = newPlace()
+    const file = newFile()
     await makeFile(file)
     const { ends, read } = runUnder(['prlimit', '--fsize=102400'], file)
     assert.deepEqual(codesOf(ends), ['ok', 'ENGINE_FAILED'])
@@ -125,7 +125,7 @@ describe('a disk that fails under the writer', { concurrency: 2 }, () => {
   test('a disk that is full, and has space again: goes on without a new start', {
     skip: process.getuid?.() === 0 ? false : 'only root can mount a small disk',
   }, async () => {
-    const { file: somewhere } = newPlace()
+    const somewhere = newFile()
     const disk = `${somewhere}.disk`
     mkdirSync(disk)
     const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'semel-full', disk])

@@ -1,63 +1,79 @@
-import { closeSync, openSync, writeSync } from 'node:fs'
 import { sqlite } from '../../src/engines/sqlite/index.ts'
-import { openBus } from '../../src/index.ts'
+import { type Durability, openBus } from '../../src/index.ts'
+import { HistoryProbe, HistoryRecorder } from '../../src/testing/history/index.ts'
+import { hostClock, RealHistoryFile } from '../../src/testing/real-history-file.ts'
 import { until } from '../support/until.ts'
-import { crashEvents, crashGroup, type Order, orders, payments, totals, usesSql } from './crash-topics.ts'
+import {
+  crashGroup,
+  crashLeaseMs,
+  crashTopics,
+  type Order,
+  orderOf,
+  orders,
+  payments,
+  totals,
+  usesSql,
+} from './crash-topics.ts'
 
 /**
- * A whole program on one file, killed by the crash test at a named step: publishes with its own ids (all of them
- * again in each life, as a careful producer does), sums exactly once, writes the user's table. Notes every
- * acknowledgement with one write before it goes on.
+ * A whole program on one file, killed by the crash tests at any step: publishes a range with its own ids, some of
+ * them again, as a careful producer does; sums exactly once; writes the user's table. Ends when its group has
+ * handled everything. All that it asks and is told goes into its history.
  */
-const [file, ackFile] = process.argv.slice(2)
-const acks = openSync(ackFile!, 'a')
-const bus = await openBus({ engine: sqlite({ file: file! }), topics: [orders, payments, totals] })
+const life: Life = JSON.parse(process.argv[2]!)
 
-const consumer = bus.consume(orders, { group: crashGroup, leaseMs: 300 }, async (event, tx) => {
-  if (usesSql(event.data.n)) {
+export interface Life {
+  readonly file: string
+  readonly history: string
+  readonly node: string
+  readonly from: number
+  readonly to: number
+  readonly durability: Durability
+  /** Units are flushed whatever publishers ask for: without them, nothing but publishing reaches the disk. */
+  readonly consumes: boolean
+}
+
+const file = new RealHistoryFile(life.history)
+const probe = new HistoryProbe(new HistoryRecorder({ node: life.node, clock: hostClock, file }))
+const engine = probe.engine(sqlite({ file: life.file }))
+const { durability } = life
+const bus = await openBus({ engine, topics: crashTopics, durability, member: life.node })
+await probe.opened(bus, crashTopics)
+
+const handler = probe.handler<Order>(crashGroup, async ({ data }, tx) => {
+  if (usesSql(data.n)) {
     await tx.query('create table if not exists ledger (n integer primary key, amount integer)')
-    await tx.query('insert into ledger values (?, ?)', [event.data.n, event.data.amount])
+    await tx.query('insert into ledger values (?, ?)', [data.n, data.amount])
   }
   const state = tx.state<number>('sum')
-  const sum = ((await state.get()) ?? 0) + event.data.amount
+  const sum = ((await state.get()) ?? 0) + data.amount
   await state.set(sum)
-  tx.emit(totals, { customer: event.data.customer, sum, n: event.data.n })
+  tx.emit(totals, { customer: data.customer, sum, n: data.n })
 })
+const consumer = life.consumes
+  ? bus.consume(orders, { group: crashGroup, leaseMs: crashLeaseMs }, handler)
+  : undefined
 
-for (let n = 0; n < crashEvents; n += 4) await publishFour(n)
+for (let n = life.from; n < life.to; n += 4) await publishFour(n)
 await until(async () => {
+  if (consumer === undefined) return true
   const group = (await bus.status()).groups.find((candidate) => candidate.group === crashGroup)
   return group !== undefined && group.tasks.length === orders.partitions && group.lagEvents === 0
 })
-await consumer.stop()
+await consumer?.stop()
 await bus.stop()
-closeSync(acks)
+file[Symbol.dispose]()
 
 /** Two single publishes, and one call over two topics. */
 async function publishFour(n: number): Promise<void> {
-  const single = (m: number): Promise<void> =>
-    bus
-      .publish(orders, orderOf(m), { id: `order-${m}` })
-      .then(({ partition, offset }) => note('orders', m, partition, offset))
-  const both = (): Promise<void> =>
-    bus
-      .publishMany([
-        orders.event(orderOf(n + 2), { id: `order-${n + 2}` }),
-        payments.event({ n }, { id: `payment-${n}` }),
-        orders.event(orderOf(n + 3), { id: `order-${n + 3}` }),
-      ])
-      .then(([first, payment, last]) => {
-        note('orders', n + 2, first!.partition, first!.offset)
-        note('payments', n, payment!.partition, payment!.offset)
-        note('orders', n + 3, last!.partition, last!.offset)
-      })
-  await Promise.all([single(n), single(n + 1), both()])
-}
-
-function orderOf(n: number): Order {
-  return { n, customer: `customer-${n % 7}`, amount: 1 + (n % 5) }
-}
-
-function note(topicName: string, n: number, partition: number, offset: number): void {
-  writeSync(acks, `${JSON.stringify({ topic: topicName, n, partition, offset })}\n`)
+  const event = (m: number) => {
+    const data = orderOf(m)
+    return { topic: orders, data, id: `order-${m}`, key: data.customer, n: data.amount }
+  }
+  const payment = { topic: payments, data: { n }, id: `payment-${n}`, key: null }
+  await Promise.all([
+    probe.publish(bus, event(n)),
+    probe.publish(bus, event(n + 1)),
+    probe.publishMany(bus, [event(n + 2), payment, event(n + 3)]),
+  ])
 }

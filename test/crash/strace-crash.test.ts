@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict'
 import { readFileSync, rmSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { checkAfterKill, checkAtEnd } from './crash-checks.ts'
-import { live, newPlace } from './crash-place.ts'
+import { checkAfterFault, checkAtEnd, checkRecorded } from './crash-checks.ts'
+import { Place } from './crash-place.ts'
 import { requireStrace, straceSkip } from './strace.ts'
 
 /** Every call by which the writer changes a file or makes it durable. */
 const calls = ['pwrite64', 'fsync', 'fdatasync', 'ftruncate', 'unlink'] as const
 type Call = (typeof calls)[number]
+
+interface Point {
+  readonly call: Call
+  readonly when: number
+}
+
+/** Lives of one file. */
+const chainLength = 6
 /** Points where a kill is tried, shared out among the calls. */
 const pointsMax: Readonly<Record<Call, number>> = {
   pwrite64: 32,
@@ -17,12 +25,13 @@ const pointsMax: Readonly<Record<Call, number>> = {
   unlink: 2,
 }
 
-/** How often the busiest thread makes each call in a life without a kill: strace counts per thread. */
+/** How often the busiest thread makes each call in a life that goes on from another: strace counts per thread. */
 async function countCalls(): Promise<ReadonlyMap<Call, number>> {
-  const place = newPlace()
+  using place = new Place()
   const trace = `${place.file}.trace`
   const under = ['strace', '-f', '-qq', '--seccomp-bpf', '-e', `trace=${calls.join(',')}`, '-o', trace]
-  assert.equal(await live(place, { under }), null)
+  assert.equal(await place.live(0), null)
+  assert.equal(await place.live(place.published, { under }), null)
   const counts = new Map<string, number>()
   for (const [, thread, call] of readFileSync(trace, 'utf8').matchAll(/^(\d+) +(\w+)\(/gm)) {
     const name = `${call} ${thread}`
@@ -40,18 +49,25 @@ function spread(count: number, last: number): number[] {
   return [...new Set(points)]
 }
 
-async function killAt(call: Call, when: number): Promise<boolean> {
-  const place = newPlace()
-  const inject = `inject=${call}:signal=SIGKILL:when=${when}`
-  // Not with --seccomp-bpf: strace 6.1 then injects nothing.
-  const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', inject]
-  const signal = await live(place, { under })
-  await checkAfterKill(place)
-  if (signal === null) return false
-  assert.equal(signal, 'SIGKILL')
-  assert.equal(await live(place), null)
+/** Lives on one file, each killed at a call; answers how many of the kills hit. */
+async function killAt(points: readonly Point[]): Promise<number> {
+  using place = new Place()
+  let logged = 0
+  for (const { call, when } of points) {
+    const inject = `inject=${call}:signal=SIGKILL:when=${when}`
+    // Not with --seccomp-bpf: strace 6.1 then injects nothing.
+    const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', inject]
+    const signal = await place.live(logged, { under })
+    if (signal !== null) {
+      assert.equal(signal, 'SIGKILL')
+      place.died('kill')
+    }
+    logged = await checkAfterFault(place)
+  }
+  assert.equal(await place.live(logged), null)
   await checkAtEnd(place)
-  return true
+  checkRecorded(place, { minOk: { publish: 40, handle: 80 }, occurred: { suppressedDuplicates: 1 } })
+  return place.kills
 }
 
 describe('a process killed at the n-th write or flush of its writer', { skip: straceSkip }, () => {
@@ -65,17 +81,20 @@ describe('a process killed at the n-th write or flush of its writer', { skip: st
     )
     const points = calls.flatMap((call) => {
       // How requests fall into groups differs from run to run: the last few calls may not come.
-      const last = Math.ceil(counts.get(call)! * 0.8)
+      const last = Math.ceil(counts.get(call)! * 0.7)
       return last === 0 ? [] : spread(pointsMax[call], last).map((when) => ({ call, when }))
     })
+    const count = Math.ceil(points.length / chainLength)
+    // Points of all calls in each chain.
+    const chains = Array.from({ length: count }, (_, chain) => points.filter((_, n) => n % count === chain))
     let hits = 0
-    const next = points.values()
+    const next = chains.values()
     const work = async (): Promise<void> => {
-      for (const { call, when } of next) {
-        const hit = await killAt(call, when).catch((cause: unknown) => {
-          throw new Error(`killed at ${call} ${when}`, { cause })
+      for (const chain of next) {
+        const kills = await killAt(chain).catch((cause: unknown) => {
+          throw new Error(`killed at ${JSON.stringify(chain)}`, { cause })
         })
-        if (hit) hits++
+        hits += kills
       }
     }
     await Promise.all([work(), work()])

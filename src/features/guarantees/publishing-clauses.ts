@@ -16,6 +16,8 @@ const strace = 'test/crash/strace-crash.test.ts'
 const failingDisk = 'test/crash/failing-disk.test.ts'
 const servers = 'test/postgres/servers.test.ts'
 const outcomes = 'test/postgres/outcomes.test.ts'
+const power = 'test/crash/power-loss.test.ts'
+const kills = 'test/crash/random-kills.test.ts'
 const queue = 'test/bus/queue.test.ts'
 const publish = 'test/bus/publish.test.ts'
 const conformance = 'src/testing/conformance'
@@ -109,6 +111,7 @@ export const durabilityClauses: readonly Clause[] = [
     kind: 'promise',
     judge: judgePowerSafe,
     proofs: [
+      proofOn(['sqlite'], power, 'all acknowledged is there, a prefix, once'),
       proofOn(['sqlite'], crash, 'nothing lost, doubled, torn or out of order'),
       proofOn(['sqlite'], strace, 'nothing lost, doubled or out of order'),
       proofOn(['postgres'], servers, 'kill -9 of the whole server'),
@@ -119,7 +122,11 @@ export const durabilityClauses: readonly Clause[] = [
     text: 'acknowledged at os: survives a killed process; a power failure may take it',
     kind: 'promise',
     judge: judgeProcessSafe,
-    proofs: [proof('test/bus/lifecycle.test.ts', 'D1 D2 D3: the default is the strongest level')],
+    proofs: [
+      proofOn(['sqlite'], kills, 'all acknowledged is there, once'),
+      proofOn(['sqlite'], power, 'what is left is still a prefix'),
+      proof('test/bus/lifecycle.test.ts', 'D1 D2 D3: the default is the strongest level'),
+    ],
   },
   {
     id: 'D3',
@@ -141,6 +148,7 @@ export const durabilityClauses: readonly Clause[] = [
     kind: 'promise',
     judge: judgeRecovery,
     proofs: [
+      proofOn(['sqlite'], power, 'all acknowledged is there, a prefix, once'),
       proofOn(['sqlite'], strace, 'nothing lost, doubled or out of order'),
       proofOn(
         ['sqlite'],

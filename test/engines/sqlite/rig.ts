@@ -1,6 +1,7 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after } from 'node:test'
 import type { AppendBatch } from '../../../src/engine/engine.ts'
 import { openForWriting } from '../../../src/engines/sqlite/database-file.ts'
 import { toWireBatch } from '../../../src/engines/sqlite/encode-request.ts'
@@ -11,9 +12,15 @@ import type { AppendReply, WriteRequest } from '../../../src/engines/sqlite/writ
 import type { EventRecord } from '../../../src/event/event.ts'
 import { realPlatform } from '../../../src/platform/real-platform.ts'
 
-/** Path for a database file in a new folder. */
+const folder = mkdtempSync(join(tmpdir(), 'semel-sqlite-'))
+let files = 0
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+/** Path for a database file in a new folder, which is removed when the tests of this file have ended. */
 export function newFile(): string {
-  return join(mkdtempSync(join(tmpdir(), 'semel-sqlite-')), 'semel.db')
+  const own = join(folder, String(++files))
+  mkdirSync(own)
+  return join(own, 'semel.db')
 }
 
 const tickMs = 0.02
