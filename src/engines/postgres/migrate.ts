@@ -83,10 +83,17 @@ async function describe(session: Session, schema: string, { logId, hashSeed }: S
   )
 }
 
+/**
+ * Asked of the tables themselves: `to_regclass` may answer from a cache that has not heard of what another process
+ * made while we waited for our turn.
+ */
+const findMeta = `select 1 from pg_catalog.pg_class c
+  join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
+  where n.nspname operator(pg_catalog.=) $1 and c.relname operator(pg_catalog.=) 'meta'`
+
 /** 0 if there is no such schema. */
 async function readVersion(session: Session, schema: string): Promise<number> {
-  const [found] = await session.rows('select pg_catalog.to_regclass($1)', [`${quoteIdentifier(schema)}.meta`])
-  if (found![0] === null) return 0
+  if ((await session.rows(findMeta, [schema])).length === 0) return 0
   const meta = `${quoteIdentifier(schema)}.meta`
   const rows = await session.rows(`select value from ${meta} where name operator(pg_catalog.=) 'version'`)
   const version = Number(rows[0]?.[0] ?? 0)

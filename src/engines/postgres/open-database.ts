@@ -14,7 +14,13 @@ import { translated } from './postgres-errors.ts'
 import { postgresLimits } from './postgres-limits.ts'
 import { RefusedCounts } from './refused-counts.ts'
 import { ServerClock } from './server-clock.ts'
-import { askIdentity, checkDurability, checkVersion, type ServerIdentity } from './server-identity.ts'
+import {
+  askIdentity,
+  checkDurability,
+  checkIsolation,
+  checkVersion,
+  type ServerIdentity,
+} from './server-identity.ts'
 import { Servers } from './servers.ts'
 import { StateReader } from './state-reader.ts'
 import { TaskTable } from './task-table.ts'
@@ -70,6 +76,7 @@ async function prepare(
   try {
     server = await askIdentity(session)
     checkVersion(server)
+    checkIsolation(server)
     if (durability === 'fsync') checkDurability(server, acceptUnsafe)
     facts = await migrate(session, schema, () => newLog(context))
   } finally {

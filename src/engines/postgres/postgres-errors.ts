@@ -26,6 +26,8 @@ export class StatementFailure extends Error {
 /** serialization failure, deadlock, lock timeout, statement timeout or cancel */
 const passing: ReadonlySet<string> = new Set(['40001', '40P01', '55P03', '57014'])
 
+export const isolationHint = "alter role … set default_transaction_isolation = 'read committed'"
+
 /** SQLSTATEs that have a code of their own (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const codes: Readonly<Record<string, { code: ErrorCode; retryable: boolean; hint?: string }>> = {
   '25006': {
@@ -49,6 +51,8 @@ const codes: Readonly<Record<string, { code: ErrorCode; retryable: boolean; hint
   '53100': { code: 'STORAGE_FULL', retryable: true, hint: 'free space on the server, then publish again' },
   '53200': { code: 'ENGINE_UNAVAILABLE', retryable: true },
   '53300': { code: 'ENGINE_UNAVAILABLE', retryable: true, hint: 'the server has too many connections' },
+  /** Of our own function `write`. */
+  SM001: { code: 'UNSAFE_SETTING', retryable: false, hint: isolationHint },
   XX001: { code: 'STORAGE_CORRUPT', retryable: false },
   XX002: { code: 'STORAGE_CORRUPT', retryable: false },
 }

@@ -1,5 +1,6 @@
 import type { ClauseException } from '../../engine/status.ts'
 import { SemelError } from '../../errors.ts'
+import { isolationHint } from './postgres-errors.ts'
 import type { Session } from './session.ts'
 
 /** Settings without which an acknowledged write may be lost or damaged (D7). `synchronous_commit` we set ourselves. */
@@ -22,16 +23,18 @@ export interface ServerIdentity {
   readonly nowMs: number
 }
 
+/** Every name is qualified: it runs with the role's search_path, which may lead to other functions and operators (Q11). */
 export const identitySql = `select
-  current_setting('server_version'), current_setting('server_version_num'),
-  pg_catalog.pg_is_in_recovery(), current_setting('default_transaction_read_only'),
-  current_setting('fsync'), current_setting('synchronous_commit'), current_setting('full_page_writes'),
-  current_setting('synchronous_standby_names'),
+  pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num'),
+  pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_read_only'),
+  pg_catalog.current_setting('fsync'), pg_catalog.current_setting('synchronous_commit'),
+  pg_catalog.current_setting('full_page_writes'), pg_catalog.current_setting('synchronous_standby_names'),
+  pg_catalog.current_setting('default_transaction_isolation'),
   case when pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')
-    then (select system_identifier::text from pg_catalog.pg_control_system()) else '' end,
+    then (select system_identifier::pg_catalog.text from pg_catalog.pg_control_system()) else '' end,
   case when pg_catalog.pg_is_in_recovery() then ''
     else pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) end,
-  pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp()) * 1000)::bigint`
+  pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp()) operator(pg_catalog.*) 1000)::bigint`
 
 export async function askIdentity(session: Session): Promise<ServerIdentity> {
   const row = (await session.rows(identitySql))[0]!.map((value) => value ?? '')
@@ -45,10 +48,11 @@ export async function askIdentity(session: Session): Promise<ServerIdentity> {
       synchronous_commit: row[5]!,
       full_page_writes: row[6]!,
       synchronous_standby_names: row[7]!,
+      default_transaction_isolation: row[8]!,
     },
-    system: row[8]!,
-    timeline: row[9]!,
-    nowMs: Number(row[10]),
+    system: row[9]!,
+    timeline: row[10]!,
+    nowMs: Number(row[11]),
   }
 }
 
@@ -88,6 +92,20 @@ export function checkDurability(server: ServerIdentity, accepted: readonly Unsaf
       },
     )
   }
+}
+
+/** Offsets are dense because a statement sees what was committed while it waited for a lock (P1). */
+export function checkIsolation({ settings }: ServerIdentity): void {
+  const level = settings.default_transaction_isolation
+  if (level === 'read committed') return
+  throw new SemelError(
+    'UNSAFE_SETTING',
+    `the server, database or role has default_transaction_isolation = ${level}`,
+    {
+      field: 'default_transaction_isolation',
+      hint: isolationHint,
+    },
+  )
 }
 
 /** What such settings break, where they were accepted by name. */

@@ -13,6 +13,14 @@ export function sqlText(path: string, schema: string): string {
   return inSchema(packageText(new URL(path, import.meta.url)), schema)
 }
 
+/** Names stand as they are, within text literals such as `nextval('semel.n')`, and within bodies between `$$`. */
 function inSchema(sql: string, schema: string): string {
-  return sql.replaceAll(/\bsemel\./g, () => `${quoteIdentifier(schema)}.`)
+  const quoted = quoteIdentifier(schema)
+  const inLiteral = quoted.replaceAll("'", "''")
+  let tag = '$body$'
+  while (schema.includes('$') && quoted.includes(tag)) tag = `${tag.slice(0, -1)}_$`
+  return sql
+    .replaceAll(/^ *--.*\n/gm, '')
+    .replaceAll('$$', () => tag)
+    .replaceAll(/('?)\bsemel\./g, (_, quote: string) => `${quote}${quote === '' ? quoted : inLiteral}.`)
 }

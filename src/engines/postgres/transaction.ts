@@ -4,7 +4,7 @@ import { postgresLimits } from './postgres-limits.ts'
 import type { Session } from './session.ts'
 
 /** Read committed, whatever the role's default is: after a lock was waited for, the next statement must see what is new. */
-export const beginSql = `begin isolation level read committed read write; set local idle_in_transaction_session_timeout = ${postgresLimits.idleInTransactionMs}`
+export const beginSql = `begin isolation level read committed; set local idle_in_transaction_session_timeout = ${postgresLimits.idleInTransactionMs}`
 
 /** Runs `work` in a transaction of the session. A failure rolls back; one at the end leaves open what happened. */
 export async function inTransaction<T>(session: Session, work: () => Promise<T>): Promise<T> {

@@ -51,6 +51,12 @@ declare
   v_steps bigint[];
   v_count bigint;
 begin
+  -- At any other level a statement does not see what was committed while we waited for a lock.
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'transactions are % by default, but a write needs read committed',
+      current_setting('transaction_isolation') using errcode = 'SM001';
+  end if;
+
   if p_flush then
     -- A role or database may have switched it off. What is stronger than `on` stays.
     if current_setting('synchronous_commit') in ('off', 'local') then
