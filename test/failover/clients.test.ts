@@ -41,6 +41,24 @@ test('nobody reads from or writes to a standby; the same bus goes on when it was
   assert.equal((await readAll(bus, payments)).length, 2)
 })
 
+test('a primary that comes back after another was promoted is passed over (D6)', async () => {
+  await using pair = await startPair({ synchronous: false })
+  await using bus = await openOn(pair.url)
+  await bus.publish(payments, { account: 'a', n: 0 })
+  await pair.standby.caughtUp()
+  await pair.failOver()
+  await until(async () => (await readAll(bus, payments)).length === 1)
+  await pair.primary.start()
+  await pair.standby.server.kill9()
+  const second = () => bus.publish(payments, { account: 'a', n: 1 }, { id: 'second' })
+  const publishing = second().catch(second)
+  await using old = await openOn(pair.primary.url)
+  await pair.standby.server.start()
+  await publishing
+  assert.equal((await readAll(bus, payments)).length, 2)
+  assert.equal((await readAll(old, payments)).length, 1, 'nothing was written to the old one')
+})
+
 test('replication lag is part of the status, and ends with its cause', async () => {
   await using pair = await startPair({ synchronous: false })
   await using bus = await openOn(pair.url)

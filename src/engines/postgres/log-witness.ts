@@ -1,4 +1,4 @@
-import type { SemelError } from '../../errors.ts'
+import { SemelError } from '../../errors.ts'
 import { int4Array, int8Array } from './binary-arrays.ts'
 import type { LogReader } from './log-reader.ts'
 import type { ServerIdentity } from './server-identity.ts'
@@ -22,7 +22,8 @@ export class LogWitness {
   readonly #reader: LogReader
   readonly #last = new Map<number, LastRow>()
   #logId = ''
-  #server = ''
+  /** The last one found good. */
+  #server: ServerIdentity | undefined
 
   constructor(schema: string, reader: LogReader) {
     this.#reader = reader
@@ -32,7 +33,7 @@ export class LogWitness {
 
   begin(logId: string, server: ServerIdentity): void {
     this.#logId = logId
-    this.#server = nameOf(server)
+    this.#server = server
   }
 
   acknowledged(partitionId: number, row: LastRow): void {
@@ -42,12 +43,13 @@ export class LogWitness {
 
   /** Throws LOG_REGRESSED if this is not the log we know. */
   async check(session: Session, server: ServerIdentity): Promise<void> {
-    if (this.#logId === '' || nameOf(server) === this.#server) return
+    if (this.#server === undefined || nameOf(server) === nameOf(this.#server)) return
+    if (isSuperseded(server, this.#server)) throw superseded()
     const meta = new Map((await session.rows(this.#meta)).map(([name, value]) => [name, value]))
     if (meta.get('log_id') !== this.#logId) throw logRegressed('it has another identity', undefined)
     const missing = (await this.#findMissing(session)) ?? (await this.#reader.findMissing(session))
     if (missing !== undefined) throw missing
-    this.#server = nameOf(server)
+    this.#server = server
   }
 
   async #findMissing(session: Session): Promise<SemelError | undefined> {
@@ -70,4 +72,19 @@ export class LogWitness {
 
 function nameOf({ system, timeline }: ServerIdentity): string {
   return `${system}/${timeline}`
+}
+
+/** A primary that another one was promoted over, and that came back as if nothing had happened. */
+function isSuperseded(server: ServerIdentity, known: ServerIdentity): boolean {
+  const isSameSystem = server.system === known.system
+  return isSameSystem && Number.parseInt(server.timeline, 16) < Number.parseInt(known.timeline, 16)
+}
+
+/** Retryable: another host of the address may be the one that was promoted. */
+function superseded(): SemelError {
+  return new SemelError(
+    'LOG_REGRESSED',
+    'the server is a primary of an older timeline than the one that was promoted over it',
+    { retryable: true, hint: 'stop it at once, and make it a standby of the new primary' },
+  )
 }
