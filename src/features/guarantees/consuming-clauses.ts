@@ -96,6 +96,8 @@ export const consumeClauses: readonly Clause[] = [
     judge: judgeGroups('exactly-once'),
     proofs: [
       proof('test/runtime/sql.test.ts', 'X1 X2: where the commit fails'),
+      proof('test/inbox/inbox.test.ts', 'rows, state, emits and position commit together'),
+      proofOn(['sqlite', 'postgres'], 'test/inbox/kill.test.ts', 'SQLite to PostgreSQL under kill -9'),
       proof(`${conformance}/transactions.ts`, 'a fenced commit leaves no user rows'),
     ],
   },

@@ -167,6 +167,12 @@ export const durabilityClauses: readonly Clause[] = [
       proof('test/runtime/handles.test.ts', 'D6: where the log was replaced'),
       proof(`${conformance}/closing.ts`, 'the identity of the log stays over reopening'),
       proofOn(['postgres'], servers, 'a log that went back and has grown again since'),
+      proofOn(
+        ['postgres'],
+        'test/failover/clients.test.ts',
+        'a reader and a group that only read notice a log',
+      ),
+      proof('test/inbox/inbox.test.ts', 'an old copy that is shorter, and one that has grown past'),
     ],
   },
   {
