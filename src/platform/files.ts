@@ -1,4 +1,6 @@
-import { chmodSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
 /** What is at a path now. */
 export type FileKind = 'file' | 'folder' | 'missing' | 'unreachable'
@@ -26,4 +28,17 @@ export function makePrivate(path: string): void {
 /** A text file that belongs to the package itself, such as a SQL statement beside the code that runs it. */
 export function packageText(file: URL): string {
   return readFileSync(file, 'utf8')
+}
+
+/** A new folder that only the owner can look into; whoever asked for it removes it. */
+export function temporaryFolder(name: string): string {
+  return mkdtempSync(join(tmpdir(), `${name}-`))
+}
+
+export function removeFolder(path: string): void {
+  rmSync(path, { recursive: true, force: true })
+}
+
+export function makeFolder(path: string): void {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
 }

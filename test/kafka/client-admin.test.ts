@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import type { Admin, TopicDescription } from '../../src/engines/kafka/client-types.ts'
 import { partitionOfKey } from '../../src/event/partition-of-key.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import {
@@ -17,7 +18,6 @@ import {
   produceAll,
   rdkafka,
 } from '../rig/kafka/client.ts'
-import type { Admin, TopicDescription } from '../rig/kafka/client-types.ts'
 import { settingsOf } from '../rig/kafka/questions.ts'
 
 // Facts about the client that the Kafka engine builds on. If an update breaks one, the engine has to know.

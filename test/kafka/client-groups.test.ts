@@ -3,6 +3,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import type { Admin, Consumer, TopicPartition } from '../../src/engines/kafka/client-types.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import {
   abort,
@@ -23,7 +24,6 @@ import {
   revokePartitions,
   sendOffsets,
 } from '../rig/kafka/client.ts'
-import type { Admin, Consumer, TopicPartition } from '../rig/kafka/client-types.ts'
 import { groupState } from '../rig/kafka/questions.ts'
 
 let kafka: Kafka

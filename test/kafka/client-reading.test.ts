@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import type { Admin, Headers, Message } from '../../src/engines/kafka/client-types.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import {
   abort,
@@ -15,7 +16,6 @@ import {
   openTransactional,
   produceAll,
 } from '../rig/kafka/client.ts'
-import type { Admin, Headers, Message } from '../rig/kafka/client-types.ts'
 
 let kafka: Kafka
 let admin: Admin

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Admin } from '../../src/engines/kafka/client-types.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import {
   abort,
@@ -17,7 +18,6 @@ import {
   produceAll,
   rdkafka,
 } from '../rig/kafka/client.ts'
-import type { Admin } from '../rig/kafka/client-types.ts'
 import { producersOf, transactionsOf } from '../rig/kafka/questions.ts'
 
 let kafka: Kafka

@@ -16,7 +16,7 @@ import type {
   TopicDescription,
   TopicPartition,
   TopicPartitionOffset,
-} from './client-types.ts'
+} from '../../../src/engines/kafka/client-types.ts'
 
 const folder = join(import.meta.dirname, '../../../kafka')
 

@@ -1,6 +1,7 @@
 // What the plain client does on this machine, without Semel: the yardstick for the Kafka engine.
 // `node test/rig/kafka/throughput.ts [seconds for each measurement, 2] [rounds, 3]`
 import { cpus, loadavg } from 'node:os'
+import type { Admin, Config, Consumer, Message, Producer } from '../../../src/engines/kafka/client-types.ts'
 import { type Kafka, startKafka } from './broker.ts'
 import {
   call,
@@ -12,7 +13,6 @@ import {
   openTransactional,
   rdkafka,
 } from './client.ts'
-import type { Admin, Config, Consumer, Message, Producer } from './client-types.ts'
 
 const [seconds = 2, rounds = 3] = process.argv.slice(2).map(Number)
 const value = Buffer.alloc(200, 'x')

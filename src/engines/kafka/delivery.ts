@@ -1,0 +1,76 @@
+import type { DeliveryReport, Producer } from './client-types.ts'
+import type { EncodedEvent } from './event-message.ts'
+
+/** Records for one partition, in their order. */
+export interface OutgoingBatch {
+  /** Kafka's name. */
+  readonly topic: string
+  readonly partition: number
+  readonly records: readonly OutgoingRecord[]
+}
+
+export interface OutgoingRecord {
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers?: EncodedEvent['headers']
+}
+
+/** What becomes of records that were handed to the client together: each gets an offset or an error. */
+export class Delivery {
+  /** By batch and record; -1 where there is none yet, or never will be. */
+  readonly offsets: readonly number[][]
+  /** Errors by batch and record, of those that failed. */
+  readonly failures: { readonly batch: number; readonly index: number; readonly error: Error }[] = []
+  readonly done: Promise<void>
+  #left = 0
+  #end!: () => void
+
+  constructor(batches: readonly OutgoingBatch[]) {
+    this.offsets = batches.map(({ records }) => new Array<number>(records.length).fill(-1))
+    for (const { records } of batches) this.#left += records.length
+    this.done = new Promise((resolve) => {
+      this.#end = resolve
+    })
+    if (this.#left === 0) this.#end()
+  }
+
+  settle(batch: number, index: number, error: Error | null, offset: number): void {
+    if (error) this.failures.push({ batch, index, error })
+    else this.offsets[batch]![index] = offset
+    this.#left -= 1
+    if (this.#left === 0) this.#end()
+  }
+}
+
+/** What travels with a record through the client and comes back with its report. */
+interface Ticket {
+  readonly delivery: Delivery
+  readonly batch: number
+  readonly index: number
+}
+
+/** Must be called once for a producer before `send`. */
+export function listenForReports(producer: Producer): void {
+  producer.on('delivery-report', (error: Error | null, { opaque, offset }: DeliveryReport) => {
+    // What comes back is what `send` gave.
+    const { delivery, batch, index } = opaque as Ticket
+    delivery.settle(batch, index, error, offset)
+  })
+}
+
+/** Hands all records to the client. What it refuses at once is a failure like any other. */
+export function send(producer: Producer, batches: readonly OutgoingBatch[]): Delivery {
+  const delivery = new Delivery(batches)
+  for (const [b, { topic, partition, records }] of batches.entries()) {
+    for (let i = 0; i < records.length; i++) {
+      const { key, value, headers } = records[i]!
+      const ticket: Ticket = { delivery, batch: b, index: i }
+      try {
+        producer.produce(topic, partition, value, key, null, ticket, headers)
+      } catch (error) {
+        delivery.settle(b, i, error instanceof Error ? error : new Error(String(error)), -1)
+      }
+    }
+  }
+  return delivery
+}

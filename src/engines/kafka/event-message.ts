@@ -1,0 +1,188 @@
+import {
+  attributeNames,
+  type EventAttributes,
+  type EventRecord,
+  JsonText,
+  RawJson,
+  type StoredEvent,
+} from '../../event/event.ts'
+import type { Headers, Message } from './client-types.ts'
+
+/*
+ * CloudEvents in the binary content mode of their Kafka binding
+ * (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md): attributes are
+ * headers that begin with `ce_`, data is the record's value, the partition key is the record's key. What a plain
+ * producer wrote is an event too, named after its coordinates.
+ */
+
+export interface EncodedEvent {
+  readonly key: Buffer | null
+  readonly value: Buffer
+  readonly headers: Headers
+}
+
+/** The extension that says how data was given, which the content type alone does not tell. */
+const kindHeader = 'ce_semeldata'
+const jsonType = 'application/json'
+const bytesType = 'application/octet-stream'
+const structuredType = /^application\/cloudevents\+json\b/
+const jsonLike = /^application\/(.*\+)?json\b|^text\/json\b/
+
+export function encodeEvent({ id, source, type, time, key, data, attributes }: EventRecord): EncodedEvent {
+  const kind = kindOf(data)
+  const given = attributes?.datacontenttype
+  const contentType = given ?? (kind === 'bytes' ? bytesType : jsonType)
+  const headers: Record<string, string>[] = [
+    { ce_specversion: '1.0' },
+    { ce_id: id },
+    { ce_source: source },
+    { ce_type: type },
+    { ce_time: new Date(time).toISOString() },
+    { 'content-type': contentType },
+    { [kindHeader]: given === undefined ? kind : `${kind}, typed` },
+  ]
+  if (attributes !== undefined) {
+    for (const name of attributeNames) {
+      const value = attributes[name]
+      if (value !== undefined && name !== 'datacontenttype') headers.push({ [`ce_${name}`]: String(value) })
+    }
+  }
+  return { key: key === null ? null : Buffer.from(key), value: encodeData(data), headers }
+}
+
+function kindOf(data: unknown): 'json' | 'raw' | 'bytes' {
+  if (data instanceof RawJson) return 'raw'
+  return data instanceof Uint8Array ? 'bytes' : 'json'
+}
+
+function encodeData(data: unknown): Buffer {
+  if (data instanceof RawJson || data instanceof JsonText) return Buffer.from(data.text)
+  if (data instanceof Uint8Array) return Buffer.from(data)
+  return Buffer.from(JSON.stringify(data))
+}
+
+/** What a record says as an event. `topic` is Semel's name of the topic. */
+export function decodeEvent(message: Message, topic: string): StoredEvent {
+  const headers = headersOf(message)
+  const contentType = headers.get('content-type')
+  if (headers.has('ce_specversion'))
+    return { ...binaryEvent(message, headers, contentType, topic), ...placeOf(message) }
+  if (contentType !== undefined && structuredType.test(contentType)) {
+    const event = structuredEvent(message, topic)
+    if (event !== undefined) return { ...event, ...placeOf(message) }
+  }
+  return { ...plainEvent(message, contentType, topic), ...placeOf(message) }
+}
+
+const placeOf = ({ offset, timestamp }: Message) => ({ offset, appendTime: timestamp })
+const keyOf = ({ key }: Message) => (key === null ? null : key.toString())
+const placeId = ({ partition, offset }: Message, topic: string) => `${topic}/${partition}/${offset}`
+
+function headersOf({ headers }: Message): Map<string, string> {
+  const texts = new Map<string, string>()
+  if (headers === undefined) return texts
+  for (const header of headers) {
+    for (const name in header) texts.set(name, header[name]!.toString())
+  }
+  return texts
+}
+
+function binaryEvent(
+  message: Message,
+  headers: ReadonlyMap<string, string>,
+  contentType: string | undefined,
+  topic: string,
+): EventRecord {
+  const kind = headers.get(kindHeader)
+  const isImplied = kind !== undefined && !kind.endsWith('typed')
+  const time = headers.get('ce_time')
+  return {
+    id: headers.get('ce_id') ?? placeId(message, topic),
+    source: headers.get('ce_source') ?? `/kafka/${topic}`,
+    type: headers.get('ce_type') ?? topic,
+    time: timeOf(time, message),
+    key: keyOf(message),
+    data: decodeData(message.value, kind, contentType),
+    attributes: attributesOf((name) => {
+      return name === 'datacontenttype' ? (isImplied ? undefined : contentType) : headers.get(`ce_${name}`)
+    }),
+  }
+}
+
+function timeOf(text: string | undefined, { timestamp }: Message): number {
+  const time = text === undefined ? Number.NaN : Date.parse(text)
+  return Number.isNaN(time) ? timestamp : time
+}
+
+function attributesOf(find: (name: string) => unknown): EventAttributes | undefined {
+  let found: Record<string, string | number> | undefined
+  for (const name of attributeNames) {
+    const value = find(name)
+    if (value === undefined || value === null) continue
+    found ??= {}
+    found[name] = name === 'producersequence' ? Number(value) : String(value)
+  }
+  return found
+}
+
+function decodeData(
+  value: Buffer | null,
+  kind: string | undefined,
+  contentType: string | undefined,
+): unknown {
+  if (value === null) return null
+  if (kind?.startsWith('raw')) return new RawJson(value.toString())
+  const isJson =
+    kind === undefined ? contentType !== undefined && jsonLike.test(contentType) : kind.startsWith('json')
+  if (isJson) {
+    const parsed = parsedOrNothing(value.toString())
+    if (parsed !== undefined) return parsed.value
+  }
+  return bytesOf(value)
+}
+
+/** Bytes of its own: a message of the client may share its memory with others. */
+function bytesOf(value: Buffer): Uint8Array {
+  return new Uint8Array(value)
+}
+
+function parsedOrNothing(text: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(text) }
+  } catch {
+    return undefined
+  }
+}
+
+/** The whole event as JSON in the record's value. */
+function structuredEvent(message: Message, topic: string): EventRecord | undefined {
+  const envelope = parsedOrNothing(message.value?.toString() ?? '')?.value
+  if (typeof envelope !== 'object' || envelope === null || Array.isArray(envelope)) return undefined
+  const member = (name: string): unknown => Reflect.get(envelope, name)
+  const textOf = (name: string): string | undefined => {
+    const value = member(name)
+    return typeof value === 'string' ? value : undefined
+  }
+  const base64 = textOf('data_base64')
+  return {
+    id: textOf('id') ?? placeId(message, topic),
+    source: textOf('source') ?? `/kafka/${topic}`,
+    type: textOf('type') ?? topic,
+    time: timeOf(textOf('time'), message),
+    key: keyOf(message),
+    data: base64 === undefined ? (member('data') ?? null) : bytesOf(Buffer.from(base64, 'base64')),
+    attributes: attributesOf(member),
+  }
+}
+
+function plainEvent(message: Message, contentType: string | undefined, topic: string): EventRecord {
+  return {
+    id: placeId(message, topic),
+    source: `/kafka/${topic}`,
+    type: topic,
+    time: message.timestamp,
+    key: keyOf(message),
+    data: decodeData(message.value, undefined, contentType),
+    attributes: contentType === undefined ? undefined : { datacontenttype: contentType },
+  }
+}

@@ -1,0 +1,232 @@
+import type { JoinRequest, Lease, Membership, OwnershipListener, TaskId } from '../../engine/engine.ts'
+import { SemelError } from '../../errors.ts'
+import { sleep } from '../../platform/wait.ts'
+import { call } from './client.ts'
+import type {
+  ClientError,
+  Config,
+  Consumer,
+  Producer,
+  TopicPartition,
+  TopicPartitionOffset,
+} from './client-types.ts'
+import { clientCode, translated } from './kafka-errors.ts'
+import { kafkaLimits } from './kafka-limits.ts'
+import type { OwnGroup } from './own-group.ts'
+import { OwnedTask, type TaskParts } from './owned-task.ts'
+import type { TaskView } from './task-view.ts'
+
+export interface MemberParts extends TaskParts {
+  readonly groupProtocol: 'consumer' | 'classic'
+  view(task: TaskId): TaskView
+  /** Where commits find the task while it is owned. */
+  readonly tasks: Map<string, OwnedTask>
+}
+
+export const taskName = ({ group, topic, partition }: TaskId): string =>
+  `${group}\u0000${topic}\u0000${partition}`
+
+const assignCode = -175
+const wrongState = -172
+const atEnd = -1
+const partitionKey = (topic: string, partition: number) => `${topic}/${partition}`
+
+/** A partition of a changelog that the group gave us, and the task that comes with it. */
+interface Share {
+  readonly task: TaskId
+  isRevoked: boolean
+  owned: OwnedTask | undefined
+  taking: Promise<void>
+}
+
+/**
+ * A member of a consumer group. Who gets a partition of a changelog topic owns the task of the same number; so tasks of
+ * a source that is not in Kafka are shared out as well. Nothing is consumed through this consumer.
+ *
+ * A revoked partition stays ours until it is given back: that is when its owner hands over.
+ */
+export class GroupMember implements Membership, OwnGroup {
+  readonly request: JoinRequest
+  readonly #listener: OwnershipListener
+  readonly #parts: MemberParts
+  readonly #topics: ReadonlyMap<string, string>
+  readonly #shares = new Map<string, Share>()
+  #consumer!: Consumer
+  #isEnding = false
+  #polling: Promise<void> | undefined
+  #left: Promise<void> | undefined
+
+  private constructor(request: JoinRequest, listener: OwnershipListener, parts: MemberParts) {
+    this.request = request
+    this.#listener = listener
+    this.#parts = parts
+    this.#topics = new Map(
+      request.topics.map(({ topic }) => [parts.names.changelog(request.group, topic), topic]),
+    )
+  }
+
+  static async join(
+    request: JoinRequest,
+    listener: OwnershipListener,
+    parts: MemberParts,
+  ): Promise<GroupMember> {
+    const member = new GroupMember(request, listener, parts)
+    await member.#createChangelogs()
+    member.#consumer = await parts.clients.consumer(member.#config())
+    member.#consumer.setDefaultConsumeTimeout(1)
+    member.#consumer.subscribe([...member.#topics.keys()])
+    member.#polling = member.#poll()
+    return member
+  }
+
+  owns(task: TaskId): boolean {
+    const changelog = this.#parts.names.changelog(task.group, task.topic)
+    const share = this.#shares.get(partitionKey(changelog, task.partition))
+    // Partitions that go away are ours until they are given back, unless they were lost.
+    return share !== undefined && this.#consumer.isConnected() && !this.#consumer.assignmentLost()
+  }
+
+  async sendOffsets(producer: Producer, offsets: readonly TopicPartitionOffset[]): Promise<void> {
+    // With a consumer that is closed, this call would end the process.
+    if (!this.#consumer.isConnected()) throw new SemelError('FENCED', 'this member has left its group')
+    await this.#parts.clients.steps((ms, done) => {
+      producer.sendOffsetsToTransaction(offsets, this.#consumer, ms, done)
+    })
+  }
+
+  leave(): Promise<void> {
+    this.#left ??= this.#leave()
+    return this.#left
+  }
+
+  async #leave(): Promise<void> {
+    const { clients } = this.#parts
+    this.#consumer.unsubscribe()
+    const until =
+      clients.platform.clock.monotonic() +
+      this.request.leaseMs * kafkaLimits.handoverLeases +
+      clients.operationMs
+    while (this.#holdsSomething() && clients.platform.clock.monotonic() < until) {
+      await sleep(clients.platform, kafkaLimits.memberPollMs)
+    }
+    this.#isEnding = true
+    await this.#polling
+    await clients.disconnect(this.#consumer)
+  }
+
+  #holdsSomething(): boolean {
+    return this.#shares.size > 0 || this.#consumer.assignments().length > 0
+  }
+
+  #config(): Config {
+    const { leaseMs, group } = this.request
+    const { groupProtocol, names } = this.#parts
+    const handoverMs = leaseMs * kafkaLimits.handoverLeases
+    const classic = {
+      'partition.assignment.strategy': 'cooperative-sticky',
+      'session.timeout.ms': leaseMs,
+      'heartbeat.interval.ms': Math.ceil(leaseMs / 3),
+    }
+    return {
+      'group.id': names.group(group),
+      'group.protocol': groupProtocol,
+      'max.poll.interval.ms': handoverMs,
+      rebalance_cb: (error: ClientError, partitions: TopicPartition[]) =>
+        this.#onRebalance(error, partitions),
+      ...(groupProtocol === 'classic' ? classic : {}),
+    }
+  }
+
+  async #createChangelogs(): Promise<void> {
+    const { names, topics } = this.#parts
+    for (const { topic, partitions } of this.request.topics) {
+      const changelog = await topics.ensure(
+        names.changelog(this.request.group, topic),
+        partitions,
+        changelogSettings,
+      )
+      await topics.grow(changelog, partitions)
+    }
+  }
+
+  /** The broker's decisions come only while somebody consumes. A process that does not run does not get here. */
+  async #poll(): Promise<void> {
+    while (!this.#isEnding) {
+      // What comes is nothing or an error, which the next poll gets over; all partitions are paused.
+      await call((done) => this.#consumer.consume(1, done)).catch(() => undefined)
+      await sleep(this.#parts.clients.platform, kafkaLimits.memberPollMs)
+    }
+  }
+
+  #onRebalance({ code }: ClientError, partitions: readonly TopicPartition[]): void {
+    if (code === assignCode) this.#assign(partitions)
+    else void this.#revoke(partitions)
+  }
+
+  #assign(partitions: readonly TopicPartition[]): void {
+    const places = partitions.map(({ topic, partition }) => ({ topic, partition, offset: atEnd }))
+    if (!this.#rebalance(() => this.#consumer.incrementalAssign(places))) return
+    if (places.length > 0) this.#consumer.pause(places)
+    for (const { topic, partition } of partitions) {
+      const task = { group: this.request.group, topic: this.#topics.get(topic)!, partition }
+      const share: Share = { task, isRevoked: false, owned: undefined, taking: Promise.resolve() }
+      this.#shares.set(partitionKey(topic, partition), share)
+      share.taking = this.#take(share)
+    }
+  }
+
+  /** Until it works or the partition goes away: nobody else can have the task in the meantime. */
+  async #take(share: Share): Promise<void> {
+    while (!share.isRevoked) {
+      try {
+        share.owned = await OwnedTask.acquire(this.#parts.view(share.task), this, this.#parts)
+        this.#parts.tasks.set(taskName(share.task), share.owned)
+        if (!share.isRevoked) this.#listener.assigned([share.owned.lease])
+        else await this.#giveUp(share)
+        return
+      } catch (error) {
+        await sleep(this.#parts.clients.platform, kafkaLimits.ownerRetryMs)
+      }
+    }
+  }
+
+  async #revoke(partitions: readonly TopicPartition[]): Promise<void> {
+    const reason = this.#consumer.assignmentLost() ? 'lost' : 'handover'
+    const shares = partitions.flatMap(
+      ({ topic, partition }) => this.#shares.get(partitionKey(topic, partition)) ?? [],
+    )
+    for (const share of shares) share.isRevoked = true
+    await Promise.all(shares.map(({ taking }) => taking))
+    const leases = shares.flatMap(({ owned }): Lease[] => (owned === undefined ? [] : [owned.lease]))
+    if (leases.length > 0) await this.#listener.revoked(leases, reason)
+    await Promise.all(shares.map((share) => this.#giveUp(share)))
+    for (const { topic, partition } of partitions) this.#shares.delete(partitionKey(topic, partition))
+    this.#rebalance(() => this.#consumer.incrementalUnassign(partitions))
+  }
+
+  async #giveUp(share: Share): Promise<void> {
+    const { owned } = share
+    share.owned = undefined
+    if (owned === undefined) return
+    await owned.release()
+    const name = taskName(share.task)
+    if (this.#parts.tasks.get(name) === owned) this.#parts.tasks.delete(name)
+  }
+
+  /** A callback may be queued from before the consumer closed; then there is nothing left to change. */
+  #rebalance(change: () => unknown): boolean {
+    try {
+      change()
+      return true
+    } catch (error) {
+      if (clientCode(error) === wrongState) return false
+      throw translated(error, `rebalancing group ${this.request.group}`, 'not-applied')
+    }
+  }
+}
+
+const changelogSettings = {
+  'cleanup.policy': 'compact',
+  'max.message.bytes': String(kafkaLimits.recordBytesMax),
+  'delete.retention.ms': String(kafkaLimits.tombstoneMs),
+}

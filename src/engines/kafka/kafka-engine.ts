@@ -1,0 +1,269 @@
+import type {
+  AppendGroup,
+  AppendResult,
+  Engine,
+  EngineContext,
+  JoinRequest,
+  Lease,
+  Membership,
+  OwnershipListener,
+  PartitionBounds,
+  ReadRequest,
+  ReadResult,
+  ScanRequest,
+  StateEntry,
+  TaskId,
+  TaskPosition,
+  TopicSpec,
+  Unit,
+  UnitTransaction,
+} from '../../engine/engine.ts'
+import type { EngineStatus } from '../../engine/status.ts'
+import { assert, SemelError } from '../../errors.ts'
+import type { Platform } from '../../platform/platform.ts'
+import { AppendWatch } from './append-watch.ts'
+import { Clients, loadClient } from './client.ts'
+import type { Admin, ClientModule, Config } from './client-types.ts'
+import { kafkaFacts } from './facts.ts'
+import { GroupMember, type MemberParts, taskName } from './group-member.ts'
+import { kafkaLimits } from './kafka-limits.ts'
+import { KafkaLog } from './kafka-log.ts'
+import { KafkaNames } from './kafka-names.ts'
+import { kafkaStatus } from './kafka-status.ts'
+import { LocalState } from './local-state.ts'
+import { LogEnds } from './log-ends.ts'
+import type { OwnedTask } from './owned-task.ts'
+import { PartitionReader } from './partition-reader.ts'
+import { Publisher } from './publisher.ts'
+import { Registry } from './registry.ts'
+import { checkReplicas, type UnsafeSetting } from './safety.ts'
+import { TaskView, type ViewParts } from './task-view.ts'
+import { TopicTable } from './topic-table.ts'
+
+export interface KafkaSettings {
+  readonly client: ClientModule | undefined
+  readonly stateDirectory: string | undefined
+  readonly prefix: string
+  readonly shared: Config
+  readonly groupProtocol: 'consumer' | 'classic'
+  readonly acceptUnsafe: readonly UnsafeSetting[]
+  readonly transactionTimeoutMs: number
+  readonly operationMs: number
+}
+
+/** What an open engine consists of. */
+interface Opened {
+  readonly context: EngineContext
+  readonly logId: string
+  readonly admin: Admin
+  readonly reader: PartitionReader
+  readonly publisher: Publisher
+  readonly log: KafkaLog
+  readonly ends: LogEnds
+  readonly registry: Registry
+  readonly local: LocalState
+  readonly members: Set<GroupMember>
+  readonly parts: MemberParts
+}
+
+export class KafkaEngine implements Engine {
+  readonly facts = kafkaFacts
+  readonly #settings: KafkaSettings
+  readonly #watch = new AppendWatch()
+  #opened: Opened | undefined
+
+  constructor(settings: KafkaSettings) {
+    this.#settings = settings
+  }
+
+  async open(context: EngineContext): Promise<void> {
+    const { prefix, shared, operationMs } = this.#settings
+    const module = await loadClient(this.#settings.client)
+    const clients = new Clients(
+      module,
+      context.platform,
+      { ...tuning, ...shared, 'client.id': context.member },
+      operationMs,
+    )
+    const admin = await clients.admin()
+    try {
+      this.#opened = await this.#build(context, clients, admin, new KafkaNames(prefix))
+    } catch (error) {
+      admin.disconnect()
+      throw error
+    }
+  }
+
+  async #build(context: EngineContext, clients: Clients, admin: Admin, names: KafkaNames): Promise<Opened> {
+    const { acceptUnsafe, transactionTimeoutMs } = this.#settings
+    const { durability } = context
+    const topics = new TopicTable(clients, admin)
+    const registryTopic = await topics.ensure(names.registry, 1, { 'cleanup.policy': 'compact' })
+    checkReplicas(registryTopic, durability, acceptUnsafe)
+    const ends = new LogEnds(clients, admin)
+    const reader = new PartitionReader(clients, ends, names.group('semel.reader'))
+    const isCommitted = async (topic: string, partition: number, offset: number): Promise<boolean> => {
+      return (await log.firstFrom(topic, partition, offset))?.offset === offset
+    }
+    const transactionalId = names.publisherId(uniqueName(context.platform))
+    const publisher = new Publisher(
+      clients,
+      names,
+      topics,
+      { transactionalId, transactionTimeoutMs },
+      isCommitted,
+    )
+    const registry = new Registry(names, reader, publisher)
+    const log = new KafkaLog({ clients, names, topics, ends, reader, registry, durability, acceptUnsafe })
+    const local = LocalState.open(this.#settings.stateDirectory)
+    const viewOf = views({ platform: context.platform, names, topics, reader, local })
+    const parts: MemberParts = {
+      clients,
+      names,
+      topics,
+      logId: registryTopic.id,
+      transactionTimeoutMs,
+      unique: uniqueName(context.platform),
+      groupProtocol: this.#settings.groupProtocol,
+      view: viewOf,
+      tasks: new Map(),
+    }
+    const logId = registryTopic.id
+    return { context, logId, admin, reader, publisher, log, ends, registry, local, members: new Set(), parts }
+  }
+
+  async close(): Promise<void> {
+    const { admin, local, log, members, publisher, reader } = this.#open
+    this.#watch.close()
+    await Promise.all([...members].map((member) => member.leave()))
+    await Promise.all([publisher.close(), reader.close(), log.close()])
+    admin.disconnect()
+    local.close()
+  }
+
+  get logId(): string {
+    return this.#open.logId
+  }
+
+  declareTopics(topics: readonly TopicSpec[]): Promise<void> {
+    return this.#open.log.declareTopics(topics)
+  }
+
+  async append(group: AppendGroup): Promise<AppendResult> {
+    const result = await this.#open.publisher.append(group)
+    this.#watch.notify()
+    return result
+  }
+
+  read(request: ReadRequest): Promise<ReadResult> {
+    return this.#open.log.read(request)
+  }
+
+  bounds(topic: string): Promise<readonly PartitionBounds[]> {
+    return this.#open.log.bounds(topic)
+  }
+
+  offsetAt(topic: string, partition: number, time: number): Promise<number> {
+    return this.#open.log.offsetAt(topic, partition, time)
+  }
+
+  onAppend(listener: () => void): () => void {
+    return this.#watch.listen(listener)
+  }
+
+  async join(request: JoinRequest, listener: OwnershipListener): Promise<Membership> {
+    const { members, parts, registry } = this.#open
+    const member = await GroupMember.join(request, listener, parts)
+    members.add(member)
+    const { group } = request
+    await registry.put(
+      request.topics.map(({ topic, partitions }) => ({ kind: 'group', group, topic, partitions })),
+    )
+    return {
+      leave: async () => {
+        await member.leave()
+        members.delete(member)
+      },
+    }
+  }
+
+  async load(lease: Lease): Promise<TaskPosition> {
+    const owned = this.#owned(lease.task)
+    if (owned?.lease.epoch === lease.epoch) return await owned.position()
+    const view = this.#open.parts.view(lease.task)
+    await view.catchUp()
+    return { position: view.record?.position, logId: view.record?.logId }
+  }
+
+  async readState(
+    task: TaskId,
+    store: string,
+    keys: readonly string[],
+  ): Promise<readonly (string | undefined)[]> {
+    return (await this.#currentView(task)).read(store, keys)
+  }
+
+  async scanState({ task, store, after, limit }: ScanRequest): Promise<readonly StateEntry[]> {
+    return (await this.#currentView(task)).scan(store, after, limit)
+  }
+
+  /** The owner's copy is always what is committed; others read on first. */
+  async #currentView(task: TaskId): Promise<TaskView> {
+    const view = this.#open.parts.view(task)
+    if (this.#owned(task) === undefined) await view.catchUp()
+    return view
+  }
+
+  async commit(unit: Unit): Promise<void> {
+    const { task, epoch } = unit.lease
+    const owned = this.#owned(task)
+    if (owned?.lease.epoch !== epoch) {
+      const name = `${task.group} on ${task.topic}/${task.partition}`
+      throw new SemelError('FENCED', `${name} is not owned by this process with epoch ${epoch}`)
+    }
+    await owned.commit(unit)
+    if (unit.appends.length > 0) this.#watch.notify()
+  }
+
+  #owned(task: TaskId): OwnedTask | undefined {
+    return this.#open.parts.tasks.get(taskName(task))
+  }
+
+  async begin(): Promise<UnitTransaction> {
+    throw new SemelError('UNSUPPORTED', 'the kafka engine has no SQL')
+  }
+
+  async status(): Promise<EngineStatus> {
+    const { admin, context, ends, log, members, parts, registry } = this.#open
+    return await kafkaStatus({ ...parts, admin, ends, log, members, registry, member: context.member })
+  }
+
+  get #open(): Opened {
+    assert(this.#opened !== undefined, 'the guard opens an engine before anything else')
+    return this.#opened
+  }
+}
+
+const tuning: Config = {
+  'linger.ms': 1,
+  'socket.nagle.disable': true,
+  'message.max.bytes': kafkaLimits.recordBytesMax,
+  'queue.buffering.max.messages': kafkaLimits.queuedRecordsMax,
+  'retry.backoff.ms': kafkaLimits.transactionRetryMs,
+  'topic.metadata.propagation.max.ms': 5_000,
+  'topic.metadata.refresh.fast.interval.ms': 50,
+}
+
+/** One view of each task, whoever asks. */
+function views(parts: ViewParts): (task: TaskId) => TaskView {
+  const known = new Map<string, TaskView>()
+  return (task) => {
+    const view = known.get(taskName(task)) ?? new TaskView(task, parts)
+    known.set(taskName(task), view)
+    return view
+  }
+}
+
+function uniqueName({ random }: Platform): string {
+  return Array.from({ length: 4 }, () => random.uint32().toString(16).padStart(8, '0')).join('')
+}

@@ -1,0 +1,51 @@
+const kib = 1024
+const mib = 1024 * kib
+const second = 1000
+const minute = 60 * second
+const hour = 60 * minute
+const day = 24 * hour
+
+/** Bounds of the Kafka engine alone, beside `limits.ts`. */
+export const kafkaLimits = {
+  /** Kafka's own bound for the name of a topic. */
+  topicNameCharsMax: 249,
+  /** Largest record of a topic that Semel creates: an event of the largest size with all its attributes. */
+  recordBytesMax: 4 * mib,
+  queuedRecordsMax: 500_000,
+
+  operationMsDefault: 20 * second,
+  operationMsMax: 10 * minute,
+  transactionTimeoutMsMin: 5 * second,
+  transactionTimeoutMsDefault: 30 * second,
+  transactionTimeoutMsMax: 15 * minute,
+  /** What a transaction waits for while the markers of the one before are written. */
+  transactionRetryMs: 2,
+
+  /** For how long a read waits for a transaction that is ending, before it answers without it. */
+  settleMsMax: 1 * second,
+  settlePollMs: 2,
+  consumeMs: 10,
+  consumeRecordsMax: 4_000,
+  /** How long a broker holds a fetch without news, and so how soon a reader knows that it is at the end. */
+  fetchWaitMs: 5,
+  /** Consumers of one engine for reading: several are needed where one partition is read at several places. */
+  readersMax: 4,
+  readerIdleMs: 1 * second,
+  /** A cursor that nobody asked for so long no longer fetches ahead. */
+  cursorIdleMs: 200,
+  readBufferBytesMax: 8 * mib,
+  prefetchKibMax: 8 * kib,
+  /** So few offsets between the last record read and the end may hold no record at all. */
+  holesPassedMax: 16,
+  stalledReadMs: 2 * second,
+
+  memberPollMs: 20,
+  /** Handing a task over may take so many leases before the broker takes it away. */
+  handoverLeases: 3,
+  ownerRetryMs: 200,
+
+  restoreRecords: 4_000,
+  /** A deleted key must be remembered for longer than a local copy is trusted without having been read on. */
+  tombstoneMs: 7 * day,
+  localCopyAgeMsMax: 3 * day,
+} as const

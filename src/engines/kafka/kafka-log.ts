@@ -1,0 +1,198 @@
+import type { PartitionBounds, ReadRequest, ReadResult, TopicSpec } from '../../engine/engine.ts'
+import type { Durability } from '../../engine/facts.ts'
+import { SemelError } from '../../errors.ts'
+import { type Clients, call } from './client.ts'
+import type { Consumer, TopicPartition } from './client-types.ts'
+import { decodeEvent } from './event-message.ts'
+import { translated } from './kafka-errors.ts'
+import { kafkaLimits } from './kafka-limits.ts'
+import type { KafkaNames } from './kafka-names.ts'
+import type { LogEnds } from './log-ends.ts'
+import type { PartitionReader } from './partition-reader.ts'
+import type { Registry } from './registry.ts'
+import { checkReplicas, type UnsafeSetting } from './safety.ts'
+import type { KafkaTopic, TopicTable } from './topic-table.ts'
+
+/** The parts of an open engine, each made once. */
+export interface LogParts {
+  readonly clients: Clients
+  readonly names: KafkaNames
+  readonly topics: TopicTable
+  readonly ends: LogEnds
+  readonly reader: PartitionReader
+  readonly registry: Registry
+  readonly durability: Durability
+  readonly acceptUnsafe: readonly UnsafeSetting[]
+}
+
+const eventTopicSettings = {
+  'message.timestamp.type': 'LogAppendTime',
+  'max.message.bytes': String(kafkaLimits.recordBytesMax),
+}
+
+/** Topics and reading: what is asked of the log apart from groups. */
+export class KafkaLog {
+  readonly #parts: LogParts
+  #timesConsumer: Promise<Consumer> | undefined
+
+  constructor(parts: LogParts) {
+    this.#parts = parts
+  }
+
+  /** All are checked before the first is created. */
+  async declareTopics(specs: readonly TopicSpec[]): Promise<void> {
+    const { topics, names, registry } = this.#parts
+    const registered = new Map((await registry.entries()).map((entry) => [entry.topic, entry]))
+    for (const spec of specs) {
+      refuseDedup(spec)
+      const found = await topics.find(names.topic(spec.name))
+      if (found !== undefined) this.#checkFound(spec, found)
+      const known = registered.get(spec.name)
+      if (known?.kind === 'topic' && known.id !== found?.id) throw recreated(spec.name, found)
+    }
+    for (const { name, partitions } of specs) {
+      const topic = await topics.ensure(names.topic(name), partitions, eventTopicSettings)
+      this.#checkFound({ name, partitions }, topic)
+      await registry.put([{ kind: 'topic', topic: name, partitions: topic.partitions, id: topic.id }])
+    }
+  }
+
+  #checkFound({ name, partitions }: Pick<TopicSpec, 'name' | 'partitions'>, found: KafkaTopic): void {
+    if (found.partitions !== partitions) {
+      throw new SemelError(
+        'TOPIC_CONTRADICTION',
+        `topic ${name} has ${found.partitions} partitions, not ${partitions}`,
+      )
+    }
+    checkReplicas(found, this.#parts.durability, this.#parts.acceptUnsafe)
+  }
+
+  async read({ topic, partition, offset, maxEvents, maxBytes }: ReadRequest): Promise<ReadResult> {
+    const place = await this.#place(topic, partition)
+    const { records, next, end } = await this.#parts.reader.read({
+      topic: place.name,
+      partition,
+      offset,
+      recordsMax: maxEvents,
+      bytesMax: maxBytes,
+    })
+    return { events: records.map((record) => decodeEvent(record, topic)), next, end }
+  }
+
+  async bounds(topic: string): Promise<readonly PartitionBounds[]> {
+    const { name, partitions } = await this.#topic(topic)
+    const { ends } = this.#parts
+    return await Promise.all(
+      Array.from({ length: partitions }, async (_, partition) => {
+        const [earliest, end] = await Promise.all([ends.earliest(name, partition), ends.end(name, partition)])
+        return { earliest, end }
+      }),
+    )
+  }
+
+  /** Kafka may answer with the place of a marker: the first event from there on is what was asked for. */
+  async offsetAt(topic: string, partition: number, time: number): Promise<number> {
+    const { name } = await this.#place(topic, partition)
+    const { earliest, end } = (await this.bounds(topic))[partition]!
+    const found = await this.#offsetForTime(name, partition, Math.max(0, Math.ceil(time)))
+    const from = found < 0 ? end : Math.max(found, earliest)
+    return from >= end ? end : ((await this.firstFrom(name, partition, from))?.offset ?? end)
+  }
+
+  /** First committed record at or after an offset of a Kafka topic; `undefined` if there is none. */
+  async firstFrom(
+    name: string,
+    partition: number,
+    offset: number,
+  ): Promise<{ readonly offset: number; readonly timestamp: number } | undefined> {
+    for (let from = offset; ; ) {
+      const range = { topic: name, partition, offset: from, recordsMax: 1, bytesMax: 1 }
+      const { records, next, end } = await this.#parts.reader.read(range)
+      if (records[0] !== undefined) return records[0]
+      if (next >= end) return undefined
+      from = next
+    }
+  }
+
+  /** The last committed record of a Kafka topic's partition. Markers may take the last offsets, so it is looked for backwards. */
+  async lastBefore(
+    name: string,
+    partition: number,
+    earliest: number,
+    end: number,
+  ): Promise<{ readonly timestamp: number } | undefined> {
+    for (let back = 2, until = end; until > earliest; back *= 4) {
+      const from = Math.max(earliest, end - back)
+      let last: { readonly timestamp: number } | undefined
+      for (let offset = from; offset < until; ) {
+        const range = {
+          topic: name,
+          partition,
+          offset,
+          recordsMax: back,
+          bytesMax: kafkaLimits.readBufferBytesMax,
+        }
+        const { records, next } = await this.#parts.reader.read(range)
+        last = records.at(-1) ?? last
+        if (next <= offset) break
+        offset = next
+      }
+      if (last !== undefined) return last
+      until = from
+    }
+    return undefined
+  }
+
+  async close(): Promise<void> {
+    const consumer = await this.#timesConsumer?.catch(() => undefined)
+    if (consumer !== undefined) await this.#parts.clients.disconnect(consumer)
+  }
+
+  async #offsetForTime(topic: string, partition: number, time: number): Promise<number> {
+    const { clients, names } = this.#parts
+    this.#timesConsumer ??= clients.consumer({ 'group.id': names.group('semel.reader') })
+    const consumer = await this.#timesConsumer
+    const ask = [{ topic, partition, offset: time }]
+    try {
+      const [answer] = await call<TopicPartition[]>((done) => {
+        consumer.offsetsForTimes(ask, clients.operationMs, done)
+      })
+      if (answer?.error) throw answer.error
+      return answer?.offset ?? -1
+    } catch (error) {
+      throw translated(error, `looking for a time in ${topic}/${partition}`, 'not-applied')
+    }
+  }
+
+  async #topic(topic: string): Promise<KafkaTopic> {
+    const found = await this.#parts.topics.find(this.#parts.names.topic(topic))
+    if (found === undefined)
+      throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(topic)}`)
+    return found
+  }
+
+  async #place(topic: string, partition: number): Promise<KafkaTopic> {
+    const found = await this.#topic(topic)
+    if (partition < found.partitions) return found
+    throw new SemelError('UNKNOWN_TOPIC', `topic ${topic} has no partition ${partition}`)
+  }
+}
+
+function refuseDedup({ name, dedupWindowMs }: TopicSpec): void {
+  if (dedupWindowMs === 0) return
+  throw new SemelError(
+    'UNSUPPORTED',
+    `topic ${name} asks for deduplication at publishing, which Kafka's brokers do not have (N7)`,
+    {
+      field: 'dedup',
+      hint: 'declare the topic with dedup: false; effects of a repeated event are taken once per group',
+    },
+  )
+}
+
+function recreated(name: string, found: KafkaTopic | undefined): SemelError {
+  const what = found === undefined ? 'is gone' : 'was deleted and created again'
+  return new SemelError('LOG_REGRESSED', `topic ${name} ${what}: groups hold positions of the old one (D6)`, {
+    hint: 'give the new log a prefix of its own, or restore the topic',
+  })
+}

@@ -1,0 +1,132 @@
+import type { TaskId } from '../../engine/engine.ts'
+import type {
+  EngineStatus,
+  MemberStatus,
+  PartitionStatus,
+  TaskStatus,
+  TopicStatus,
+} from '../../engine/status.ts'
+import { storeNames } from '../../engine/store-names.ts'
+import { type Clients, call } from './client.ts'
+import type { Admin, GroupDescriptions } from './client-types.ts'
+import type { GroupMember } from './group-member.ts'
+import { translated } from './kafka-errors.ts'
+import type { KafkaLog } from './kafka-log.ts'
+import type { KafkaNames } from './kafka-names.ts'
+import type { LogEnds } from './log-ends.ts'
+import type { RegisteredGroup, RegisteredTopic, Registry } from './registry.ts'
+import type { TaskView } from './task-view.ts'
+import type { TopicTable } from './topic-table.ts'
+
+export interface StatusParts {
+  readonly clients: Clients
+  readonly admin: Admin
+  readonly names: KafkaNames
+  readonly topics: TopicTable
+  readonly registry: Registry
+  readonly log: KafkaLog
+  readonly ends: LogEnds
+  readonly members: ReadonlySet<GroupMember>
+  readonly member: string
+  view(task: TaskId): TaskView
+}
+
+/** What a broker tells of a group: who is in it and who has which partition of a changelog. */
+interface GroupNow {
+  readonly members: readonly string[]
+  readonly owners: ReadonlyMap<string, string>
+}
+
+/** Asked from the brokers, part by part: no snapshot of all at one moment exists in Kafka. */
+export async function kafkaStatus(parts: StatusParts): Promise<EngineStatus> {
+  const entries = await parts.registry.entries()
+  const topics = entries.filter((entry): entry is RegisteredTopic => entry.kind === 'topic')
+  const groups = entries.filter((entry): entry is RegisteredGroup => entry.kind === 'group')
+  const now = await groupsNow(parts, [...new Set(groups.map(({ group }) => group))])
+  const [topicList, taskLists] = await Promise.all([
+    Promise.all(topics.map((topic) => topicStatus(parts, topic))),
+    Promise.all(groups.map((entry) => taskStatuses(parts, entry, now.get(entry.group)!))),
+  ])
+  return {
+    topics: topicList,
+    groups: taskLists.flat(),
+    members: [...now].flatMap(([group, { members }]) =>
+      members.map((member) => memberStatus(parts, group, member)),
+    ),
+    storage: { stuckPartitions: parts.ends.stuck.size },
+  }
+}
+
+async function topicStatus({ log, names }: StatusParts, { topic }: RegisteredTopic): Promise<TopicStatus> {
+  const bounds = await log.bounds(topic)
+  const partitions = bounds.map(async ({ earliest, end }, partition): Promise<PartitionStatus> => {
+    const last = await log.lastBefore(names.topic(topic), partition, earliest, end)
+    return { earliest, end, duplicates: 0, lastAppendTime: last?.timestamp }
+  })
+  return { topic, dedupWindowMs: 0, partitions: await Promise.all(partitions) }
+}
+
+async function taskStatuses(
+  parts: StatusParts,
+  entry: RegisteredGroup,
+  now: GroupNow,
+): Promise<TaskStatus[]> {
+  const { group, topic, partitions } = entry
+  const tasks = Array.from({ length: partitions }, (_, partition) => ({ group, topic, partition }))
+  const statuses = await Promise.all(tasks.map((task) => taskStatus(parts, task, now)))
+  return statuses.filter((status) => status.epoch > 0)
+}
+
+async function taskStatus(parts: StatusParts, task: TaskId, { owners }: GroupNow): Promise<TaskStatus> {
+  const view = parts.view(task)
+  await view.catchUp()
+  const position = view.record?.position
+  return {
+    ...task,
+    position,
+    waitingSince: position === undefined ? undefined : await waitingSince(parts, task, position),
+    epoch: view.record?.epoch ?? 0,
+    owner: owners.get(`${parts.names.changelog(task.group, task.topic)}/${task.partition}`),
+    deadLetters: view.count(storeNames.deadLetters),
+  }
+}
+
+async function waitingSince(parts: StatusParts, task: TaskId, position: number): Promise<number | undefined> {
+  const name = parts.names.topic(task.topic)
+  const source = await parts.topics.find(name)
+  if (source === undefined || task.partition >= source.partitions) return undefined
+  const { earliest, end } = (await parts.log.bounds(task.topic))[task.partition]!
+  const from = Math.max(position, earliest)
+  return from >= end ? undefined : (await parts.log.firstFrom(name, task.partition, from))?.timestamp
+}
+
+async function groupsNow(parts: StatusParts, groups: readonly string[]): Promise<Map<string, GroupNow>> {
+  const now = new Map<string, GroupNow>(groups.map((group) => [group, { members: [], owners: new Map() }]))
+  if (groups.length === 0) return now
+  const ids = new Map(groups.map((group) => [parts.names.group(group), group]))
+  try {
+    const options = { timeout: parts.clients.operationMs }
+    const answer = await call<GroupDescriptions>((done) =>
+      parts.admin.describeGroups([...ids.keys()], options, done),
+    )
+    for (const { groupId, members } of answer.groups) {
+      const owners = new Map<string, string>()
+      for (const { clientId, assignment } of members) {
+        for (const { topic, partition } of assignment.topicPartitions)
+          owners.set(`${topic}/${partition}`, clientId)
+      }
+      now.set(ids.get(groupId)!, { members: [...new Set(members.map(({ clientId }) => clientId))], owners })
+    }
+    return now
+  } catch (error) {
+    throw translated(error, 'asking for groups', 'not-applied')
+  }
+}
+
+const noReport = { inFlight: 0, retries: 0, handled: 0, commitMs: { p50: 0, p99: 0 } }
+
+/** Brokers keep no reports: what a member tells about itself is known in its own process alone. */
+function memberStatus({ members, member: self }: StatusParts, group: string, member: string): MemberStatus {
+  const own = [...members].find(({ request }) => member === self && request.group === group)
+  return { group, member, report: own?.request.report() ?? noReport, silentMs: 0 }
+}

@@ -1,0 +1,164 @@
+import { sleep } from '../../platform/wait.ts'
+import { type Clients, call } from './client.ts'
+import type { Admin, OffsetSpec } from './client-types.ts'
+import { clientCode, translated } from './kafka-errors.ts'
+import { kafkaLimits } from './kafka-limits.ts'
+
+interface Question {
+  readonly topic: string
+  readonly partition: number
+  /** When it was asked, on the monotonic clock. */
+  readonly since: number
+  readonly resolve: (offset: number) => void
+  readonly reject: (error: Error) => void
+}
+
+/** One question about many partitions at once: what is asked in one turn goes in one request. */
+class OffsetQuestions {
+  readonly #clients: Clients
+  readonly #admin: Admin
+  readonly #spec: OffsetSpec
+  readonly #isolationLevel: 0 | 1
+  #waiting: Question[] = []
+
+  constructor(clients: Clients, admin: Admin, spec: OffsetSpec, isolationLevel: 0 | 1) {
+    this.#clients = clients
+    this.#admin = admin
+    this.#spec = spec
+    this.#isolationLevel = isolationLevel
+  }
+
+  ask(topic: string, partition: number): Promise<number> {
+    const since = this.#clients.platform.clock.monotonic()
+    return new Promise((resolve, reject) => this.#add({ topic, partition, since, resolve, reject }))
+  }
+
+  #add(question: Question): void {
+    if (this.#waiting.length === 0) this.#clients.platform.timers.soon(() => void this.#send())
+    this.#waiting.push(question)
+  }
+
+  async #send(): Promise<void> {
+    const questions = this.#waiting
+    this.#waiting = []
+    try {
+      const answers = await this.#answers(questions)
+      for (const question of questions) {
+        const answer = answers.get(placeOf(question))
+        if (isPassing(answer?.error) && !this.#isLate(question)) this.#askAgain(question)
+        else settle(question, answer)
+      }
+    } catch (error) {
+      const failure = translated(error, 'asking for the bounds of a partition', 'not-applied')
+      for (const { reject } of questions) reject(failure)
+    }
+  }
+
+  async #answers(questions: readonly Question[]): Promise<ReadonlyMap<string, OffsetAnswer>> {
+    const wanted = new Map(
+      questions.map(({ topic, partition }) => {
+        return [placeOf({ topic, partition }), { topic, partition, offset: this.#spec }]
+      }),
+    )
+    const options = { timeout: this.#clients.operationMs, isolationLevel: this.#isolationLevel }
+    const answers = await call<OffsetAnswer[]>((done) => {
+      this.#admin.listOffsets([...wanted.values()], options, done)
+    })
+    return new Map(answers.map((answer) => [placeOf(answer), answer]))
+  }
+
+  #isLate({ since }: Question): boolean {
+    return this.#clients.platform.clock.monotonic() - since > this.#clients.operationMs
+  }
+
+  /** Leaders move, and a new topic is known to its leader last. */
+  #askAgain(question: Question): void {
+    this.#clients.platform.timers.after(kafkaLimits.settlePollMs * 10, () => this.#add(question))
+  }
+}
+
+function placeOf({ topic, partition }: { readonly topic: string; readonly partition: number }): string {
+  return `${topic}/${partition}`
+}
+
+const noLeader = 5
+const notLeader = 6
+
+function isPassing(error: Error | undefined): boolean {
+  const code = clientCode(error)
+  return code === noLeader || code === notLeader
+}
+
+interface OffsetAnswer {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly timestamp: number
+  readonly error?: Error
+}
+
+function settle({ topic, partition, resolve, reject }: Question, answer: OffsetAnswer | undefined): void {
+  if (answer !== undefined && !answer.error) resolve(answer.offset)
+  else
+    reject(
+      translated(
+        answer?.error ?? new Error('no answer'),
+        `asking for the bounds of ${topic}/${partition}`,
+        'not-applied',
+      ),
+    )
+}
+
+/**
+ * Where partitions begin and end. The end is the last stable offset (R1): what is above it may still be aborted.
+ * A transaction whose commit was acknowledged is stable only a moment later, when its markers are written. So that
+ * what was acknowledged before is seen, a question waits for the transactions that are ending at the time.
+ */
+export class LogEnds {
+  readonly #clients: Clients
+  readonly #earliest: OffsetQuestions
+  readonly #stable: OffsetQuestions
+  readonly #highest: OffsetQuestions
+  /** Stable ends that did not move while we waited: somebody's transaction hangs there, and we wait no more. */
+  readonly #stuck = new Map<string, number>()
+
+  constructor(clients: Clients, admin: Admin) {
+    const { EARLIEST, LATEST } = clients.module.OffsetSpec
+    this.#clients = clients
+    this.#earliest = new OffsetQuestions(clients, admin, EARLIEST, 0)
+    this.#stable = new OffsetQuestions(clients, admin, LATEST, 1)
+    this.#highest = new OffsetQuestions(clients, admin, LATEST, 0)
+  }
+
+  earliest(topic: string, partition: number): Promise<number> {
+    return this.#earliest.ask(topic, partition)
+  }
+
+  async end(topic: string, partition: number): Promise<number> {
+    const [highest, stable] = await Promise.all([
+      this.#highest.ask(topic, partition),
+      this.#stable.ask(topic, partition),
+    ])
+    return stable >= highest ? stable : await this.#settled(topic, partition, highest, stable)
+  }
+
+  async #settled(topic: string, partition: number, highest: number, seen: number): Promise<number> {
+    const place = `${topic}/${partition}`
+    if (this.#stuck.get(place) === seen) return seen
+    const { platform } = this.#clients
+    const until = platform.clock.monotonic() + kafkaLimits.settleMsMax
+    let stable = seen
+    while (stable < highest && platform.clock.monotonic() < until) {
+      await sleep(platform, kafkaLimits.settlePollMs)
+      stable = await this.#stable.ask(topic, partition)
+    }
+    if (stable < highest) this.#stuck.set(place, stable)
+    else this.#stuck.delete(place)
+    return stable
+  }
+
+  /** Partitions whose stable end stands still below an open transaction, with that offset. */
+  get stuck(): ReadonlyMap<string, number> {
+    return this.#stuck
+  }
+}

@@ -1,0 +1,165 @@
+import type { Timer } from '../../platform/platform.ts'
+import type { Clients } from './client.ts'
+import { call } from './client.ts'
+import type { Consumer, Message } from './client-types.ts'
+import { kafkaLimits } from './kafka-limits.ts'
+import type { ReadCursor } from './read-cursor.ts'
+
+const placeOf = (topic: string, partition: number) => `${topic}/${partition}`
+
+/**
+ * A consumer without a group that fetches for at most one cursor of each partition, and only while somebody waits.
+ * Assignments change between two calls of `consume` alone, so no message of an earlier place can come into a cursor.
+ */
+export class ReadConsumer {
+  readonly #clients: Clients
+  readonly #consumer: Consumer
+  readonly #cursors = new Map<string, ReadCursor>()
+  readonly #topics = new Set<string>()
+  readonly #ends: EndOfPartition[] = []
+  #waiting = 0
+  #running: Promise<void> | undefined
+  #resting: Timer | undefined
+
+  private constructor(clients: Clients, consumer: Consumer) {
+    this.#clients = clients
+    this.#consumer = consumer
+  }
+
+  static async open(clients: Clients, group: string): Promise<ReadConsumer> {
+    const consumer = await clients.consumer({
+      'group.id': group,
+      'enable.partition.eof': true,
+      'fetch.wait.max.ms': kafkaLimits.fetchWaitMs,
+      'fetch.queue.backoff.ms': kafkaLimits.consumeMs,
+      'fetch.error.backoff.ms': kafkaLimits.fetchWaitMs,
+      'queued.max.messages.kbytes': kafkaLimits.prefetchKibMax,
+      'topic.metadata.refresh.fast.interval.ms': 50,
+    })
+    consumer.setDefaultConsumeTimeout(kafkaLimits.consumeMs)
+    const reader = new ReadConsumer(clients, consumer)
+    consumer.on('partition.eof', ({ topic, partition, offset }: EndOfPartition) => {
+      reader.#ends.push({ topic, partition, offset })
+    })
+    return reader
+  }
+
+  /** Asks for the topic's leaders. Without it a first fetch waits for a timer of the client, up to a second. */
+  async meet(topic: string): Promise<void> {
+    if (this.#topics.has(topic)) return
+    const options = { topic, timeout: this.#clients.operationMs }
+    await call((done) => this.#consumer.getMetadata(options, done))
+    this.#topics.add(topic)
+  }
+
+  cursor(topic: string, partition: number): ReadCursor | undefined {
+    return this.#cursors.get(placeOf(topic, partition))
+  }
+
+  add(cursor: ReadCursor): void {
+    this.#cursors.set(placeOf(cursor.topic, cursor.partition), cursor)
+  }
+
+  get cursors(): Iterable<ReadCursor> {
+    return this.#cursors.values()
+  }
+
+  /** Resolves at the cursor's next news, or after `waitMs`. */
+  async fetch(cursor: ReadCursor, waitMs: number): Promise<void> {
+    this.#waiting += 1
+    try {
+      await new Promise<void>((resolve, reject) => {
+        const timer = this.#clients.platform.timers.after(waitMs, resolve)
+        const end = (): void => {
+          timer.cancel()
+          resolve()
+        }
+        cursor.whenNews(end)
+        this.#running ??= this.#run().finally(() => {
+          this.#running = undefined
+        })
+        this.#running.catch(reject)
+      })
+    } finally {
+      cursor.whenNews(undefined)
+      this.#waiting -= 1
+    }
+  }
+
+  /** Attached cursors make brokers and client talk all the time: not when nobody has asked for a while. */
+  #restLater(): void {
+    this.#resting?.cancel()
+    this.#resting = this.#clients.platform.timers.after(kafkaLimits.cursorIdleMs * 2, () => {
+      if (this.#running === undefined) this.#assign()
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#running?.catch(() => undefined)
+    this.#resting?.cancel()
+    await this.#clients.disconnect(this.#consumer)
+  }
+
+  async #run(): Promise<void> {
+    // A turn first: whoever started this has not said yet what it waits for.
+    await Promise.resolve()
+    while (this.#waiting > 0) {
+      this.#assign()
+      this.#deliver(await this.#consume())
+    }
+    this.#restLater()
+  }
+
+  async #consume(): Promise<readonly Message[]> {
+    try {
+      return await call<Message[]>((done) => this.#consumer.consume(kafkaLimits.consumeRecordsMax, done))
+    } catch {
+      // An error of one partition, such as an offset that is gone. Its reader notices that nothing comes, and asks.
+      return []
+    }
+  }
+
+  #assign(): void {
+    const idleSince = this.#clients.platform.clock.monotonic() - kafkaLimits.cursorIdleMs
+    const stop: ReadCursor[] = []
+    const start: ReadCursor[] = []
+    for (const cursor of this.#cursors.values()) {
+      const isFull = cursor.bytes > kafkaLimits.readBufferBytesMax
+      const wanted = cursor.isBusy && !isFull
+      const isIdle = !cursor.isBusy && cursor.usedAt < idleSince
+      if (cursor.isAttached && (isFull || isIdle || cursor.wantsRestart)) stop.push(cursor)
+      if (wanted && (!cursor.isAttached || cursor.wantsRestart)) start.push(cursor)
+    }
+    if (stop.length > 0)
+      this.#consumer.incrementalUnassign(stop.map(({ topic, partition }) => ({ topic, partition })))
+    for (const cursor of stop) {
+      cursor.isAttached = false
+      cursor.wantsRestart = false
+    }
+    if (start.length === 0) return
+    this.#consumer.incrementalAssign(
+      start.map(({ topic, partition, fetchedTo }) => ({ topic, partition, offset: fetchedTo })),
+    )
+    for (const cursor of start) {
+      cursor.isAttached = true
+      cursor.wantsRestart = false
+    }
+  }
+
+  #deliver(messages: readonly Message[]): void {
+    for (const message of messages) {
+      const cursor = this.cursor(message.topic, message.partition)
+      if (cursor?.isAttached && !cursor.wantsRestart) cursor.push(message)
+    }
+    for (const { topic, partition, offset } of this.#ends.splice(0)) {
+      const cursor = this.cursor(topic, partition)
+      if (cursor?.isAttached && !cursor.wantsRestart) cursor.pass(offset)
+    }
+  }
+}
+
+interface EndOfPartition {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+}

@@ -1,0 +1,107 @@
+import type { Message } from './client-types.ts'
+
+/**
+ * One place of reading in one partition: what was fetched from there and not yet asked for.
+ *
+ * IDLE -> BUSY by `PartitionReader` for one read at a time. A cursor is ATTACHED while its consumer fetches for it;
+ * one with a full buffer or that nobody asks is detached, and later goes on where it was.
+ */
+export class ReadCursor {
+  readonly topic: string
+  readonly partition: number
+  isBusy = false
+  isAttached = false
+  wantsRestart = false
+  usedAt = 0
+  /** The stable end as last asked for. */
+  end = 0
+  #messages: Message[] = []
+  #taken = 0
+  #bytes = 0
+  #fetchedTo: number
+  #onNews: (() => void) | undefined
+
+  constructor(topic: string, partition: number, offset: number) {
+    this.topic = topic
+    this.partition = partition
+    this.#fetchedTo = offset
+  }
+
+  get isEmpty(): boolean {
+    return this.#taken === this.#messages.length
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** What fetching has passed: events below are in the buffer or were taken. */
+  get fetchedTo(): number {
+    return this.#fetchedTo
+  }
+
+  /** Where the next read goes on. */
+  get position(): number {
+    return this.isEmpty ? this.#fetchedTo : this.#messages[this.#taken]!.offset
+  }
+
+  moveTo(offset: number): void {
+    this.#messages = []
+    this.#taken = 0
+    this.#bytes = 0
+    this.#fetchedTo = offset
+    this.end = 0
+    this.wantsRestart = this.isAttached
+  }
+
+  push(message: Message): void {
+    if (message.offset < this.#fetchedTo) return
+    this.#messages.push(message)
+    this.#bytes += sizeOf(message)
+    this.#fetchedTo = message.offset + 1
+    this.#tell()
+  }
+
+  /** There is nothing more below `offset`: aborted records and markers count as read. */
+  pass(offset: number): void {
+    if (offset <= this.#fetchedTo) return
+    this.#fetchedTo = offset
+    this.#tell()
+  }
+
+  /** At least one if there is one; from then on within both limits. */
+  take(recordsMax: number, bytesMax: number): readonly Message[] {
+    const first = this.#taken
+    let bytes = 0
+    while (this.#taken < this.#messages.length && this.#taken - first < recordsMax) {
+      const size = sizeOf(this.#messages[this.#taken]!)
+      if (this.#taken > first && bytes + size > bytesMax) break
+      bytes += size
+      this.#taken += 1
+    }
+    this.#bytes -= bytes
+    const taken = this.#messages.slice(first, this.#taken)
+    if (this.isEmpty) {
+      this.#messages = []
+      this.#taken = 0
+    }
+    return taken
+  }
+
+  /** Calls back once, at the next message or passed offset. */
+  whenNews(listener: (() => void) | undefined): void {
+    this.#onNews = listener
+  }
+
+  #tell(): void {
+    const listener = this.#onNews
+    this.#onNews = undefined
+    listener?.()
+  }
+}
+
+const headerBytesAbout = 200
+
+function sizeOf({ key, value }: Message): number {
+  return (key?.length ?? 0) + (value?.length ?? 0) + headerBytesAbout
+}

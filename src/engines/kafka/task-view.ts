@@ -1,0 +1,119 @@
+import type { StateEntry, TaskId } from '../../engine/engine.ts'
+import { hasCode } from '../../errors.ts'
+import type { Platform } from '../../platform/platform.ts'
+import { decodeChangelog, type StateEntryChange, type TaskRecord } from './changelog.ts'
+import { kafkaLimits } from './kafka-limits.ts'
+import type { KafkaNames } from './kafka-names.ts'
+import type { LocalState, LocalTask } from './local-state.ts'
+import type { PartitionReader } from './partition-reader.ts'
+import type { KafkaTopic, TopicTable } from './topic-table.ts'
+
+export interface ViewParts {
+  readonly platform: Platform
+  readonly names: KafkaNames
+  readonly topics: TopicTable
+  readonly reader: PartitionReader
+  readonly local: LocalState
+}
+
+/**
+ * What is committed of a task, as a local copy of its changelog. The owner keeps it up to date with its own commits;
+ * anybody else reads on before looking.
+ */
+export class TaskView {
+  readonly task: TaskId
+  readonly #parts: ViewParts
+  #copy: LocalTask | undefined
+  #reading: Promise<void> | undefined
+  /** Records that were read to bring the copy up to date, and how many the changelog had when that began. */
+  restored = 0
+  restoring = 0
+
+  constructor(task: TaskId, parts: ViewParts) {
+    this.task = task
+    this.#parts = parts
+  }
+
+  get record(): TaskRecord | undefined {
+    return this.#copy?.record
+  }
+
+  /** Reads the changelog to its end. A question that came while another was being read is answered by the next reading. */
+  async catchUp(): Promise<void> {
+    await this.#reading?.catch(() => undefined)
+    this.#reading ??= this.#readOn().finally(() => {
+      this.#reading = undefined
+    })
+    await this.#reading
+  }
+
+  /** The owner's own commit, whose last record has this offset. */
+  apply(entries: readonly StateEntryChange[], record: TaskRecord, lastOffset: number): void {
+    this.#moveTo(entries, record, lastOffset + 1)
+  }
+
+  read(store: string, keys: readonly string[]): readonly (string | undefined)[] {
+    if (this.#copy === undefined) return keys.map(() => undefined)
+    return this.#parts.local.read(this.#copy.id, store, keys)
+  }
+
+  scan(store: string, after: string | undefined, limit: number): readonly StateEntry[] {
+    return this.#copy === undefined ? [] : this.#parts.local.scan(this.#copy.id, store, after, limit)
+  }
+
+  count(store: string): number {
+    return this.#copy === undefined ? 0 : this.#parts.local.count(this.#copy.id, store)
+  }
+
+  async #readOn(): Promise<void> {
+    const { names, topics } = this.#parts
+    const { group, topic, partition } = this.task
+    const changelog = await topics.find(names.changelog(group, topic))
+    if (changelog === undefined || partition >= changelog.partitions) return
+    this.#copy ??= this.#trusted(changelog)
+    try {
+      await this.#readToEnd(changelog)
+    } catch (error) {
+      if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error
+      // The copy is of another changelog, or of a part that is gone: what is there now is the truth.
+      this.#copy = this.#parts.local.reset(this.task, changelog.id, 0)
+      await this.#readToEnd(changelog)
+    }
+  }
+
+  /** A copy that was not read on for too long may have missed that a key was deleted. */
+  #trusted({ id }: KafkaTopic): LocalTask {
+    const { local, platform } = this.#parts
+    const known = local.task(this.task)
+    const since = platform.clock.now() - kafkaLimits.localCopyAgeMsMax
+    if (known !== undefined && known.changelogId === id && known.readAt > since) return known
+    return local.reset(this.task, id, 0)
+  }
+
+  async #readToEnd({ name }: KafkaTopic): Promise<void> {
+    this.restored = 0
+    for (let isBehind = true; isBehind; ) {
+      const from = this.#copy!.next
+      const { records, next, end } = await this.#parts.reader.read({
+        topic: name,
+        partition: this.task.partition,
+        offset: from,
+        recordsMax: kafkaLimits.restoreRecords,
+        bytesMax: kafkaLimits.readBufferBytesMax,
+      })
+      const { task, entries } = decodeChangelog(records)
+      this.restored += records.length
+      this.restoring = end - next
+      if (next > from) this.#moveTo(entries, task ?? this.record, next)
+      isBehind = next < end
+    }
+  }
+
+  #moveTo(entries: readonly StateEntryChange[], record: TaskRecord | undefined, next: number): void {
+    const { local, platform } = this.#parts
+    const readAt = platform.clock.now()
+    const { id, changelogId } = this.#copy!
+    local.apply(id, entries, { next, readAt, record })
+    this.#copy = { id, changelogId, next, readAt, record }
+  }
+}

@@ -1,0 +1,106 @@
+import { SemelError } from '../../errors.ts'
+import { sleep } from '../../platform/wait.ts'
+import { type Clients, call } from './client.ts'
+import type { Admin, TopicDescription } from './client-types.ts'
+import { clientCode, translated } from './kafka-errors.ts'
+
+export interface KafkaTopic {
+  readonly name: string
+  readonly partitions: number
+  /** Made by Kafka with the topic: another one under the same name is another topic. */
+  readonly id: string
+  /** Copies of the partition that has the fewest. */
+  readonly replicas: number
+}
+
+const unknownTopic = 3
+const topicExists = 36
+const otherCount = 37
+const describePollMs = 10
+
+/** Kafka's topics as the admin API shows them; what was seen once is remembered. Names are Kafka's. */
+export class TopicTable {
+  readonly #clients: Clients
+  readonly #admin: Admin
+  readonly #known = new Map<string, KafkaTopic>()
+
+  constructor(clients: Clients, admin: Admin) {
+    this.#clients = clients
+    this.#admin = admin
+  }
+
+  known(name: string): KafkaTopic | undefined {
+    return this.#known.get(name)
+  }
+
+  async find(name: string): Promise<KafkaTopic | undefined> {
+    return this.#known.get(name) ?? (await this.look(name))
+  }
+
+  /** Asks the brokers, whatever is remembered. */
+  async look(name: string): Promise<KafkaTopic | undefined> {
+    const options = { timeout: this.#clients.operationMs }
+    let found: TopicDescription | undefined
+    try {
+      ;[found] = await call<TopicDescription[]>((done) => this.#admin.describeTopics([name], options, done))
+    } catch (error) {
+      throw translated(error, `asking for topic ${name}`, 'not-applied')
+    }
+    if (found === undefined || found.error?.code === unknownTopic) {
+      this.#known.delete(name)
+      return undefined
+    }
+    if (found.error) throw translated(found.error, `asking for topic ${name}`, 'not-applied')
+    const topic = {
+      name,
+      partitions: found.partitions.length,
+      id: found.topicId.base64str,
+      replicas: Math.min(...found.partitions.map(({ replicas }) => replicas.length)),
+    }
+    if (found.partitions.every(({ leader }) => leader !== null)) this.#known.set(name, topic)
+    return topic
+  }
+
+  /** A topic that is there with leaders: made with these settings if it was missing. */
+  async ensure(
+    name: string,
+    partitions: number,
+    config: Readonly<Record<string, string>>,
+  ): Promise<KafkaTopic> {
+    const found = await this.find(name)
+    if (found !== undefined) return found
+    const wanted = { topic: name, num_partitions: partitions, replication_factor: -1, config }
+    try {
+      await call<void>((done) => this.#admin.createTopic(wanted, this.#clients.operationMs, done))
+    } catch (error) {
+      if (clientCode(error) !== topicExists) throw translated(error, `creating topic ${name}`, 'unknown')
+    }
+    return await this.#whenReady(name, 1)
+  }
+
+  /** Adds partitions up to `partitions`; never removes any. */
+  async grow(topic: KafkaTopic, partitions: number): Promise<KafkaTopic> {
+    if (topic.partitions >= partitions) return topic
+    const { operationMs } = this.#clients
+    try {
+      await call<void>((done) => this.#admin.createPartitions(topic.name, partitions, operationMs, done))
+    } catch (error) {
+      if (clientCode(error) !== otherCount)
+        throw translated(error, `adding partitions to ${topic.name}`, 'unknown')
+    }
+    return await this.#whenReady(topic.name, partitions)
+  }
+
+  /** The controller answers before the brokers know. */
+  async #whenReady(name: string, partitions: number): Promise<KafkaTopic> {
+    const { platform, operationMs } = this.#clients
+    const until = platform.clock.monotonic() + operationMs
+    while (platform.clock.monotonic() < until) {
+      await this.look(name)
+      const ready = this.#known.get(name)
+      if (ready !== undefined && ready.partitions >= partitions) return ready
+      await sleep(platform, describePollMs)
+    }
+    throw new SemelError('ENGINE_UNAVAILABLE', `topic ${name} has no leaders yet`, { retryable: true })
+  }
+}

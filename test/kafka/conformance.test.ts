@@ -1,0 +1,37 @@
+import { after, before, describe, test } from 'node:test'
+import { kafka, kafkaFacts } from '../../src/engines/kafka/index.ts'
+import { engineConformance } from '../../src/testing/conformance/index.ts'
+import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
+import { rdkafka } from '../rig/kafka/client.ts'
+
+let broker: Kafka
+let logs = 0
+before(async () => {
+  const settings = { 'group.consumer.session.timeout.ms': 1_500, 'group.consumer.heartbeat.interval.ms': 200 }
+  broker = await startKafka({ brokers: 1, settings })
+})
+after(() => broker.stop())
+
+engineConformance({
+  test,
+  describe,
+  name: 'kafka',
+  facts: kafkaFacts,
+  instances: 'many',
+  expectSkips: [
+    'appendClock=broker',
+    'atomicVisibility=false',
+    'dedup=inbox',
+    'denseOffsets=false',
+    'ownership=broker-group',
+    'retention=false',
+    'sql=undefined',
+  ],
+  open: () => {
+    const prefix = `log${++logs}.`
+    return {
+      engine: () =>
+        kafka({ brokers: broker.bootstrap, prefix, client: rdkafka, acceptUnsafe: ['replication.factor'] }),
+    }
+  },
+})
