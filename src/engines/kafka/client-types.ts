@@ -195,7 +195,7 @@ export interface Admin {
 
 export interface TopicDescription {
   readonly name: string
-  readonly topicId: { readonly base64str: string }
+  readonly topicId: { readonly base64: string }
   readonly error?: ClientError
   readonly partitions: readonly {
     readonly partition: number

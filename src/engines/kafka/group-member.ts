@@ -36,7 +36,13 @@ interface Share {
   readonly task: TaskId
   isRevoked: boolean
   owned: OwnedTask | undefined
+  /** Whether the listener has its lease. */
+  isTold: boolean
   taking: Promise<void>
+}
+
+function leasesOf(shares: readonly Share[]): Lease[] {
+  return shares.flatMap(({ owned }) => (owned === undefined ? [] : [owned.lease]))
 }
 
 /**
@@ -102,10 +108,7 @@ export class GroupMember implements Membership, OwnGroup {
   async #leave(): Promise<void> {
     const { clients } = this.#parts
     this.#consumer.unsubscribe()
-    const until =
-      clients.platform.clock.monotonic() +
-      this.request.leaseMs * kafkaLimits.handoverLeases +
-      clients.operationMs
+    const until = clients.platform.clock.monotonic() + this.#handoverMs + clients.operationMs
     while (this.#holdsSomething() && clients.platform.clock.monotonic() < until) {
       await sleep(clients.platform, kafkaLimits.memberPollMs)
     }
@@ -121,7 +124,6 @@ export class GroupMember implements Membership, OwnGroup {
   #config(): Config {
     const { leaseMs, group } = this.request
     const { groupProtocol, names } = this.#parts
-    const handoverMs = leaseMs * kafkaLimits.handoverLeases
     const classic = {
       'partition.assignment.strategy': 'cooperative-sticky',
       'session.timeout.ms': leaseMs,
@@ -130,7 +132,7 @@ export class GroupMember implements Membership, OwnGroup {
     return {
       'group.id': names.group(group),
       'group.protocol': groupProtocol,
-      'max.poll.interval.ms': handoverMs,
+      'max.poll.interval.ms': this.#handoverMs,
       rebalance_cb: (error: ClientError, partitions: TopicPartition[]) =>
         this.#onRebalance(error, partitions),
       ...(groupProtocol === 'classic' ? classic : {}),
@@ -151,11 +153,17 @@ export class GroupMember implements Membership, OwnGroup {
 
   /** The broker's decisions come only while somebody consumes. A process that does not run does not get here. */
   async #poll(): Promise<void> {
-    while (!this.#isEnding) {
+    const { clock } = this.#parts.clients.platform
+    for (let last = clock.monotonic(); !this.#isEnding; last = clock.monotonic()) {
       // What comes is nothing or an error, which the next poll gets over; all partitions are paused.
       await call((done) => this.#consumer.consume(1, done)).catch(() => undefined)
       await sleep(this.#parts.clients.platform, kafkaLimits.memberPollMs)
+      if (clock.monotonic() - last > this.#handoverMs) this.#loseAll()
     }
+  }
+
+  get #handoverMs(): number {
+    return this.request.leaseMs * kafkaLimits.handoverLeases
   }
 
   #onRebalance({ code }: ClientError, partitions: readonly TopicPartition[]): void {
@@ -164,44 +172,96 @@ export class GroupMember implements Membership, OwnGroup {
   }
 
   #assign(partitions: readonly TopicPartition[]): void {
-    const places = partitions.map(({ topic, partition }) => ({ topic, partition, offset: atEnd }))
+    const order = [...this.#topics.keys()]
+    const places = partitions
+      .map(({ topic, partition }) => ({ topic, partition, offset: atEnd }))
+      .sort(
+        (one, other) =>
+          order.indexOf(one.topic) - order.indexOf(other.topic) || one.partition - other.partition,
+      )
     if (!this.#rebalance(() => this.#consumer.incrementalAssign(places))) return
     if (places.length > 0) this.#consumer.pause(places)
-    for (const { topic, partition } of partitions) {
+    const shares = places.map(({ topic, partition }): Share => {
       const task = { group: this.request.group, topic: this.#topics.get(topic)!, partition }
-      const share: Share = { task, isRevoked: false, owned: undefined, taking: Promise.resolve() }
-      this.#shares.set(partitionKey(topic, partition), share)
-      share.taking = this.#take(share)
+      return { task, isRevoked: false, owned: undefined, isTold: false, taking: Promise.resolve() }
+    })
+    for (const [index, { topic, partition }] of places.entries()) {
+      this.#shares.set(partitionKey(topic, partition), shares[index]!)
+    }
+    this.#takeAll(shares)
+  }
+
+  /** Tasks that came together are told together; one that cannot be had yet does not hold up the others. */
+  #takeAll(shares: readonly Share[]): void {
+    const attempts = shares.map((share) => this.#tryToTake(share))
+    const first = Promise.all(attempts).then(() =>
+      this.#tell(shares.filter(({ owned }) => owned !== undefined)),
+    )
+    for (const [index, share] of shares.entries()) {
+      share.taking = Promise.all([attempts[index], first]).then(async ([isTaken]) => {
+        if (!isTaken) await this.#takeLater(share)
+      })
     }
   }
 
   /** Until it works or the partition goes away: nobody else can have the task in the meantime. */
-  async #take(share: Share): Promise<void> {
+  async #takeLater(share: Share): Promise<void> {
     while (!share.isRevoked) {
-      try {
-        share.owned = await OwnedTask.acquire(this.#parts.view(share.task), this, this.#parts)
-        this.#parts.tasks.set(taskName(share.task), share.owned)
-        if (!share.isRevoked) this.#listener.assigned([share.owned.lease])
-        else await this.#giveUp(share)
-        return
-      } catch (error) {
-        await sleep(this.#parts.clients.platform, kafkaLimits.ownerRetryMs)
-      }
+      await sleep(this.#parts.clients.platform, kafkaLimits.ownerRetryMs)
+      if (await this.#tryToTake(share)) return this.#tell([share])
     }
+  }
+
+  async #tryToTake(share: Share): Promise<boolean> {
+    if (share.isRevoked) return true
+    try {
+      share.owned = await OwnedTask.acquire(this.#parts.view(share.task), this, this.#parts)
+      this.#parts.tasks.set(taskName(share.task), share.owned)
+      return true
+    } catch {
+      // The broker is away, or another owner is not done yet. The next attempt asks again.
+      return false
+    }
+  }
+
+  /** A partition that was revoked meanwhile is given up by its revocation, untold. */
+  #tell(shares: readonly Share[]): void {
+    const kept = shares.filter(({ isRevoked }) => !isRevoked)
+    for (const share of kept) share.isTold = true
+    if (kept.length > 0) this.#listener.assigned(leasesOf(kept))
   }
 
   async #revoke(partitions: readonly TopicPartition[]): Promise<void> {
     const reason = this.#consumer.assignmentLost() ? 'lost' : 'handover'
-    const shares = partitions.flatMap(
-      ({ topic, partition }) => this.#shares.get(partitionKey(topic, partition)) ?? [],
-    )
+    const revoked = new Set(partitions.map(({ topic, partition }) => partitionKey(topic, partition)))
+    const shares = [...this.#shares].flatMap(([place, share]) => (revoked.has(place) ? [share] : []))
     for (const share of shares) share.isRevoked = true
-    await Promise.all(shares.map(({ taking }) => taking))
-    const leases = shares.flatMap(({ owned }): Lease[] => (owned === undefined ? [] : [owned.lease]))
-    if (leases.length > 0) await this.#listener.revoked(leases, reason)
-    await Promise.all(shares.map((share) => this.#giveUp(share)))
-    for (const { topic, partition } of partitions) this.#shares.delete(partitionKey(topic, partition))
+    if (reason === 'handover') await Promise.all(shares.map(({ taking }) => taking))
+    await this.#letGo(shares, reason)
+    for (const place of revoked) this.#shares.delete(place)
     this.#rebalance(() => this.#consumer.incrementalUnassign(partitions))
+  }
+
+  async #letGo(shares: readonly Share[], reason: 'handover' | 'lost'): Promise<void> {
+    const taking = shares.map((share) => share.taking)
+    const told = shares.filter(({ isTold }) => isTold)
+    for (const share of told) share.isTold = false
+    // A listener that fails has finished as well: nothing it still does can be committed.
+    if (told.length > 0) await this.#listener.revoked(leasesOf(told), reason).catch(() => undefined)
+    await Promise.all(taking)
+    await Promise.all(shares.map((share) => this.#giveUp(share)))
+  }
+
+  /**
+   * This process was not run for longer than the group waits for a member. The broker's word comes later; until then
+   * nothing may be done. Should the partitions still be ours, they are taken again, with the next epoch.
+   */
+  #loseAll(): void {
+    const shares = [...this.#shares.values()].filter(({ isRevoked }) => !isRevoked)
+    const gone = this.#letGo(shares, 'lost')
+    for (const share of shares) {
+      share.taking = gone.then(() => this.#takeLater(share))
+    }
   }
 
   async #giveUp(share: Share): Promise<void> {

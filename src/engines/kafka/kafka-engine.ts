@@ -173,12 +173,13 @@ export class KafkaEngine implements Engine {
 
   async join(request: JoinRequest, listener: OwnershipListener): Promise<Membership> {
     const { members, parts, registry } = this.#open
-    const member = await GroupMember.join(request, listener, parts)
-    members.add(member)
     const { group } = request
+    // First, as handing over begins with the member: whoever joins must be able to see who else there is.
     await registry.put(
       request.topics.map(({ topic, partitions }) => ({ kind: 'group', group, topic, partitions })),
     )
+    const member = await GroupMember.join(request, listener, parts)
+    members.add(member)
     return {
       leave: async () => {
         await member.leave()

@@ -54,7 +54,7 @@ export class TopicTable {
     const topic = {
       name,
       partitions: found.partitions.length,
-      id: found.topicId.base64str,
+      id: found.topicId.base64,
       replicas: Math.min(...found.partitions.map(({ replicas }) => replicas.length)),
     }
     if (found.partitions.every(({ leader }) => leader !== null)) this.#known.set(name, topic)
