@@ -105,6 +105,15 @@ export class GroupMember implements Membership, OwnGroup {
     return this.#left
   }
 
+  /** The task is taken again at once: opening its producer ends what is still under way, and the epoch grows. */
+  giveBack(lease: Lease): void {
+    const changelog = this.#parts.names.changelog(lease.task.group, lease.task.topic)
+    const share = this.#shares.get(partitionKey(changelog, lease.task.partition))
+    if (share?.owned?.lease.epoch !== lease.epoch || !share.isTold) return
+    share.isTold = false
+    share.taking = this.#giveUp(share).then(() => this.#takeLater(share))
+  }
+
   async #leave(): Promise<void> {
     const { clients } = this.#parts
     this.#consumer.unsubscribe()

@@ -181,6 +181,7 @@ export class KafkaEngine implements Engine {
     const member = await GroupMember.join(request, listener, parts)
     members.add(member)
     return {
+      giveBack: (lease) => member.giveBack(lease),
       leave: async () => {
         await member.leave()
         members.delete(member)
