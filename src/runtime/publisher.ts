@@ -43,8 +43,8 @@ interface Waiter {
   readonly admit: () => void
 }
 
-/** Calls this large go to the engine at once when it has room; smaller ones wait a turn for company. */
-const directEventsMin = 64
+/** So many events go to the engine at once when it has room; fewer wait a turn for company. */
+const directEventsMin = 128
 const waitersMax = 10_000
 
 /**
@@ -132,7 +132,7 @@ export class Publisher {
       }
       this.#enqueue(queued)
       if (options.signal) this.#watchAbort(queued, options.signal)
-      if (call.events >= directEventsMin) this.#flush()
+      if (this.#queuedEvents >= directEventsMin) this.#flush()
       else this.#planFlush()
     })
   }

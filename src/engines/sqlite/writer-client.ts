@@ -9,6 +9,7 @@ import type {
   ToWriter,
   WriteReply,
   WriteRequest,
+  WriterAnswer,
   WriterOptions,
   WriterReady,
 } from './writer-protocol.ts'
@@ -34,6 +35,7 @@ export class WriterClient {
   #nextId = 1
   #ended: SemelError | undefined
   #lateness: Timer | undefined
+  #arrived: WriterAnswer[] = []
   readonly logId: string
 
   private constructor(worker: Worker, file: string, logId: string, platform: Platform) {
@@ -41,7 +43,7 @@ export class WriterClient {
     this.#file = file
     this.#platform = platform
     this.logId = logId
-    worker.on('message', (answers: FromWriter) => this.#settle(answers))
+    worker.on('message', (answers: FromWriter) => this.#take(answers))
     worker.on('error', (cause) => this.#end(cause))
     worker.on('exit', () => this.#end(undefined))
   }
@@ -98,7 +100,18 @@ export class WriterClient {
     })
   }
 
-  #settle(answers: FromWriter): void {
+  /**
+   * Node hands over messages as long as there are some. Whoever asks again at every answer would never let it come to
+   * the timers and sockets, so answers are given in a turn of their own.
+   */
+  #take(answers: FromWriter): void {
+    if (this.#arrived.length === 0) this.#platform.timers.soon(() => this.#settle())
+    this.#arrived.push(...answers)
+  }
+
+  #settle(): void {
+    const answers = this.#arrived
+    this.#arrived = []
     for (const { id, reply, error } of answers) {
       const pending = this.#pending.get(id)
       if (pending === undefined) continue
@@ -125,6 +138,7 @@ export class WriterClient {
 
   #end(cause: unknown): void {
     if (this.#ended !== undefined) return
+    this.#settle()
     this.#ended = new SemelError('ENGINE_FAILED', `the writer of ${this.#file} has ended`, {
       hint: 'open the bus again',
       cause,
