@@ -1,6 +1,7 @@
 import type { Platform } from '../platform/platform.ts'
 
-const hex: readonly string[] = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(2, '0'))
+/** Three hex digits of 12 bits. */
+const hex3: readonly string[] = Array.from({ length: 4096 }, (_, i) => i.toString(16).padStart(3, '0'))
 const counterMax = 2 ** 42 - 1
 
 /**
@@ -13,6 +14,9 @@ export class UuidV7Generator {
   #lastMs = 0
   #counter = 0
   #prefix = ''
+  /** The first 24 characters, as long as only the counter's lowest 16 bits change. */
+  #head = ''
+  #headOf = -1
 
   constructor(platform: Platform) {
     this.#platform = platform
@@ -23,11 +27,20 @@ export class UuidV7Generator {
     if (now > this.#lastMs || this.#counter >= counterMax)
       this.#startMillisecond(Math.max(now, this.#lastMs + 1))
     const counter = ++this.#counter
-    // counter: 12 bits beside the version, 30 bits beside the variant
-    const high = Math.floor(counter / 2 ** 30)
-    const low = counter % 2 ** 30
+    const upper = Math.floor(counter / 2 ** 16)
+    if (upper !== this.#headOf) this.#startHead(upper)
+    const lower = counter % 2 ** 16
     const tail = this.#platform.random.uint32()
-    return `${this.#prefix}7${hex[high >>> 8]![1]}${hex[high & 0xff]}-${hex[0x80 | (low >>> 24)]}${hex[(low >>> 16) & 0xff]}-${hex[(low >>> 8) & 0xff]}${hex[low & 0xff]}${hex[tail >>> 24]}${hex[(tail >>> 16) & 0xff]}${hex[(tail >>> 8) & 0xff]}${hex[tail & 0xff]}`
+    // 16 bits of counter and 32 random ones are 48: four times three digits.
+    const first = hex3[lower >>> 4]! + hex3[((lower & 0xf) << 8) | (tail >>> 24)]!
+    return this.#head + (first + hex3[(tail >>> 12) & 0xfff]! + hex3[tail & 0xfff]!)
+  }
+
+  /** The counter's upper 26 bits: 12 beside the version, 14 beside the variant. */
+  #startHead(upper: number): void {
+    this.#headOf = upper
+    const variant = (0b10 << 14) | (upper % 2 ** 14)
+    this.#head = `${this.#prefix}7${hex3[Math.floor(upper / 2 ** 14)]}-${variant.toString(16)}-`
   }
 
   #startMillisecond(ms: number): void {
@@ -36,5 +49,6 @@ export class UuidV7Generator {
     this.#counter = (this.#platform.random.uint32() % 2 ** 20) * 2 ** 21
     const text = ms.toString(16).padStart(12, '0')
     this.#prefix = `${text.slice(0, 8)}-${text.slice(8)}-`
+    this.#headOf = -1
   }
 }

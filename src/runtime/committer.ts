@@ -13,9 +13,9 @@ import type { TaskContext } from './task-context.ts'
 import type { Window } from './window.ts'
 
 /** A backlog may fill a unit for this long before it is committed: longer units fold more and cost less per event. */
-const unitAgeMsMax = 50
+const unitAgeMsMax = 100
 /** A unit of this many events is committed as soon as the one before it is. */
-const unitEventsTarget = 4_000
+const unitEventsTarget = 8_000
 
 interface EmitBatch extends AppendBatch {
   readonly records: EventRecord[]

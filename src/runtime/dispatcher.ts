@@ -208,7 +208,7 @@ export class Dispatcher {
       return
     }
     this.#context.counters.inFlight--
-    if (this.#context.sink.facts.sql === undefined) {
+    if (!this.#sql.concerns(slot)) {
       this.#conclude(slot, tx, failure)
       return
     }

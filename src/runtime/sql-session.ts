@@ -77,6 +77,11 @@ export class SqlSession {
     return await this.#transaction!.query(text, params)
   }
 
+  /** Whether `slot` holds the transaction or waits for it. */
+  concerns(slot: Slot): boolean {
+    return this.#holder === slot || this.#waiters.some((waiter) => waiter.slot === slot)
+  }
+
   /** The event settled. Resolves when its statements are kept or undone. */
   async leave(slot: Slot, keep: boolean): Promise<void> {
     const waiting = this.#waiters.findIndex((waiter) => waiter.slot === slot)

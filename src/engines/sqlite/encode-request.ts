@@ -9,7 +9,7 @@ export function toWireBatch({ topic, partition, records, callOf, fresh }: Append
   const rows: WireRow[] = []
   const { rowEventsMax, lookedUpRowEventsMax } = sqliteLimits
   const parts = Math.ceil(records.length / (fresh ? rowEventsMax : lookedUpRowEventsMax))
-  for (let part = 0; part < parts; part++) addRows(rows, partOf(records, part, parts))
+  for (let part = 0; part < parts; part++) addRows(rows, partOf(records, part, parts), fresh)
   // A typed array crosses to the writer as one block of memory.
   return { topic, partition, rows, callOf: callOf && Uint32Array.from(callOf), fresh }
 }
@@ -18,8 +18,8 @@ export function toWireBatch({ topic, partition, records, callOf, fresh }: Append
  * Encodes records as one row, or as several if they are large: a row is the least that is read to look one event
  * up, so its size is what a duplicate costs.
  */
-function addRows(rows: WireRow[], records: readonly EventRecord[]): void {
-  const { head, body } = encodeBatch(records)
+function addRows(rows: WireRow[], records: readonly EventRecord[], fresh: boolean): void {
+  const { head, body } = encodeBatch(records, fresh)
   const parts = Math.min(records.length, Math.ceil(body.length / sqliteLimits.rowCharsTarget))
   if (parts <= 1) {
     rows.push({ count: records.length, head, body })
@@ -27,7 +27,7 @@ function addRows(rows: WireRow[], records: readonly EventRecord[]): void {
   }
   for (let part = 0; part < parts; part++) {
     const some = partOf(records, part, parts)
-    rows.push({ count: some.length, ...encodeBatch(some) })
+    rows.push({ count: some.length, ...encodeBatch(some, fresh) })
   }
 }
 

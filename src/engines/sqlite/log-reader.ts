@@ -1,8 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { PartitionBounds, ReadRequest, ReadResult } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
-import { decodeBatch } from '../../event/batch-codec.ts'
-import type { EventRecord, StoredEvent } from '../../event/event.ts'
+import { decodeStored } from '../../event/batch-codec.ts'
+import type { StoredEvent } from '../../event/event.ts'
 import { offsetOf, placeOf } from './place.ts'
 import { damagedRow, parseSkips, rowChecksum } from './stored-row.ts'
 
@@ -134,13 +134,12 @@ export class LogReader {
     const room = request.maxEvents - events.length
     const size = ((head.length + body.length) * (count - skip)) / count
     if (events.length > 0 && (count - skip > room || collected.bytes + size > request.maxBytes)) return false
-    const records = this.#decode(request, row, head, body)
-    const appendTime = Number(row.append_time)
+    const decoded = this.#decode(request, row, head, body)
     const bytesPerEvent = size / (count - skip)
     for (let i = skip; i < count && events.length < request.maxEvents; i++) {
       if (events.length > 0 && collected.bytes + bytesPerEvent > request.maxBytes) return false
       collected.bytes += bytesPerEvent
-      events.push(stored(records[i]!, first + i, appendTime))
+      events.push(decoded[i]!)
     }
     collected.expected = Number(row.place) + count
     return events.length < request.maxEvents && collected.bytes < request.maxBytes
@@ -151,7 +150,7 @@ export class LogReader {
     row: Record<string, unknown>,
     head: string,
     body: string,
-  ): readonly EventRecord[] {
+  ): readonly StoredEvent[] {
     const place = Number(row.place)
     const count = Number(row.count)
     const skips = row.skips === null ? null : String(row.skips)
@@ -159,10 +158,9 @@ export class LogReader {
     if (rowChecksum(frame, head, body) !== Number(row.crc)) {
       throw damagedRow(this.#file, `${topic}/${partition}`, offsetOf(place), count)
     }
-    const records = decodeBatch({ head, body })
-    const skipped = new Set(parseSkips(skips))
-    const kept = skipped.size === 0 ? records : records.filter((_, i) => !skipped.has(i))
-    if (kept.length === count) return kept
+    const entries = decodeStored({ head, body }, offsetOf(place), frame.appendTime)
+    const events = skips === null ? entries : withoutSkipped(entries, new Set(parseSkips(skips)))
+    if (events.length === count) return events
     throw damagedRow(this.#file, `${topic}/${partition}`, offsetOf(place), count)
   }
 
@@ -175,9 +173,10 @@ export class LogReader {
   }
 }
 
-function stored(record: EventRecord, offset: number, appendTime: number): StoredEvent {
-  const { id, source, type, time, key, data, attributes } = record
-  return { id, source, type, time, key, data, attributes, offset, appendTime }
+/** The entries that are events: offsets count only those. */
+function withoutSkipped(entries: readonly StoredEvent[], skipped: ReadonlySet<number>): StoredEvent[] {
+  const first = entries[0]?.offset ?? 0
+  return entries.filter((_, i) => !skipped.has(i)).map((event, i) => ({ ...event, offset: first + i }))
 }
 
 function outOfRange(
