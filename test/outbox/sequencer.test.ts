@@ -184,10 +184,11 @@ test('a stuck sequencer says why in the status, and goes on when it can', async 
 
 test('publishIn refuses what publish would, before anything is sent', async () => {
   await using database = await OutboxDatabase.open()
-  const client = await database.pool.connect()
-  const via = viaPg(client)
   const bad = { customer: 'ada', n: Number.NaN } satisfies Order
-  await failsWith('INVALID_DATA', publishIn(via, orders, bad))
-  await failsWith('INVALID_ID', publishIn(via, orders, { customer: 'ada', n: 1 }, { id: '' }))
-  client.release()
+  await database.transaction(async (client) => {
+    const via = viaPg(client)
+    await failsWith('INVALID_DATA', publishIn(via, orders, bad))
+    await failsWith('INVALID_ID', publishIn(via, orders, { customer: 'ada', n: 1 }, { id: '' }))
+  })
+  assert.equal(await database.waiting(), 0)
 })
