@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { runCampaignSeed } from '../../src/testing/simulation/index.ts'
 
-const seeds = 100
+const seeds = 300
 /** A run in which a planned fault met nothing proves nothing; too many of those, and neither does the test. */
 const voidShareMax = 0.03
 

@@ -20,6 +20,8 @@ export interface SimulatedStorage {
   engine(): Engine
   /** The storage lost power: what is not durable by now is gone. */
   crash(): void
+  /** Changes what a process sees of it, on the near side of the line. */
+  client?(engine: Engine): Engine
 }
 
 /** The memory log as a storage that loses nothing. */
@@ -117,7 +119,8 @@ export class SimulatedCluster {
       line,
       board,
     })
-    const process = { name, role, platform, line, engine, recorder: this.#recorderOf(name) }
+    const recorder = this.#recorderOf(name)
+    const process = { name, role, platform, line, engine: storage.client?.(engine) ?? engine, recorder }
     this.#alive.add(process)
     return process
   }
