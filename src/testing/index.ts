@@ -8,5 +8,18 @@ export type { CheckOptions, GroupOptions } from './history/options.ts'
 export type { HistoryEvent } from './history/record.ts'
 export type { HistoryReport, Verdict } from './history/report/report.ts'
 export { type FaultName, faultMeanings, faultNames, isFaultName } from './simulation/fault-board.ts'
+export {
+  type CrashPointsOptions,
+  type CrashPointsReport,
+  crashPoints,
+} from './simulation/kit/crash-points.ts'
+export type { Outcome, ProcessTools, Scenario } from './simulation/kit/scenario.ts'
+export {
+  faults,
+  type ScenarioFailure,
+  type ScenarioReport,
+  type SimulateOptions,
+  simulate,
+} from './simulation/kit/simulate.ts'
 export { Scheduler, SimulationStuck } from './simulation/scheduler.ts'
 export { SimulatedPlatform } from './simulation/simulated-platform.ts'

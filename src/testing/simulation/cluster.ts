@@ -62,6 +62,7 @@ export class SimulatedCluster {
   readonly #server: SimulatedPlatform
   readonly #latenessMsMax: number
   readonly #onPoint: ((point: LinePoint) => void) | undefined
+  #leaseMs: number | undefined
   readonly #alive = new Set<SimulatedProcess>()
   readonly #started = new Map<string, number>()
   readonly #notes: HistoryClient
@@ -97,6 +98,11 @@ export class SimulatedCluster {
     return this.lines.map((line, i) => parseHistoryLine(line, i + 1))
   }
 
+  /** How long the last member that joined wants its leases to be. */
+  get leaseMs(): number | undefined {
+    return this.#leaseMs
+  }
+
   /** Starts the next process of a role. */
   async start(role: string): Promise<SimulatedProcess> {
     const { scheduler, board, storage } = this
@@ -118,6 +124,9 @@ export class SimulatedCluster {
       platform,
       line,
       board,
+      onJoin: ({ leaseMs }) => {
+        this.#leaseMs = leaseMs
+      },
     })
     const recorder = this.#recorderOf(name)
     const process = { name, role, platform, line, engine: storage.client?.(engine) ?? engine, recorder }

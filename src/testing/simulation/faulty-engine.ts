@@ -40,6 +40,7 @@ export interface FaultyEngineOptions {
   readonly platform: SimulatedPlatform
   readonly line: Line
   readonly board: FaultBoard
+  readonly onJoin?: ((request: JoinRequest) => void) | undefined
 }
 
 /**
@@ -57,15 +58,17 @@ export class FaultyEngine implements Engine {
   readonly #board: FaultBoard
   readonly #appends = new Lane()
   readonly #failed = new FailedCalls()
+  readonly #onJoin: ((request: JoinRequest) => void) | undefined
   #member = ''
 
-  constructor({ storage, leases, platform, line, board }: FaultyEngineOptions) {
+  constructor({ storage, leases, platform, line, board, onJoin }: FaultyEngineOptions) {
     this.facts = storage.facts
     this.#storage = storage
     this.#leases = leases
     this.#platform = platform
     this.#line = line
     this.#board = board
+    this.#onJoin = onJoin
   }
 
   async open({ member }: EngineContext): Promise<void> {
@@ -150,6 +153,7 @@ export class FaultyEngine implements Engine {
   }
 
   async join(request: JoinRequest, listener: OwnershipListener): Promise<Membership> {
+    this.#onJoin?.(request)
     const table = new DistantLeases(this.#leases, this.#line, this.#board)
     return await LeaseBalancer.join({
       table,

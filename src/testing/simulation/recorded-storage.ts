@@ -94,7 +94,8 @@ function commitCall({ lease: { task, epoch }, to }: Unit): CommitCall {
 }
 
 function recordEffect(client: HistoryClient, { lease: { task, epoch } }: Unit, data: unknown): void {
-  const effect = data as EmittedData
+  if (!isEffect(data)) return
+  const effect = data
   client.observed('effect', {
     sink: 'emitted',
     g: task.group,
@@ -106,6 +107,10 @@ function recordEffect(client: HistoryClient, { lease: { task, epoch } }: Unit, d
     n: effect.n,
     ...(effect.redrive ? { replay: redriveName } : undefined),
   })
+}
+
+function isEffect(data: unknown): data is EmittedData {
+  return typeof data === 'object' && data !== null && 'sourceOffset' in data && 'redrive' in data
 }
 
 /** A dead letter that failed once more replaces itself; that is no second one. */

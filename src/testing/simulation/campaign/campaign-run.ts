@@ -6,11 +6,11 @@ import type { HistoryReport } from '../../history/report/report.ts'
 import { SimulatedCluster, type SimulatedStorage } from '../cluster.ts'
 import { type FaultName, faultNames } from '../fault-board.ts'
 import { stragglersMs } from '../line.ts'
+import { Nemesis, type Ward } from '../nemesis.ts'
 import { type Scheduler, SimulationStuck } from '../scheduler.ts'
 import { startConsumer } from './consumer.ts'
 import { drained, recordLedger } from './drain.ts'
 import { drawKnobs, type Knobs } from './knobs.ts'
-import { Nemesis, type Ward } from './nemesis.ts'
 import { Producer } from './producer.ts'
 import { finalReads, startFollower } from './readers.ts'
 import { type Member, newRun, type Run, startMember } from './run.ts'
@@ -112,10 +112,10 @@ function checkOptions(knobs: Knobs): CheckOptions {
 }
 
 /** The course of one run. */
-class Campaign implements Ward {
+class Campaign implements Ward<Member> {
   readonly problems: string[] = []
   readonly #run: Run
-  readonly #nemesis: Nemesis
+  readonly #nemesis: Nemesis<Member>
   readonly #producers: readonly Producer[]
   readonly #members = new Map<Member, () => Promise<Member>>()
   /** Replacements under way. */
@@ -123,7 +123,12 @@ class Campaign implements Ward {
 
   constructor(run: Run) {
     this.#run = run
-    this.#nemesis = new Nemesis(run, this)
+    this.#nemesis = new Nemesis({
+      cluster: run.cluster,
+      faults: run.knobs.faults,
+      leaseMs: () => run.knobs.leaseMs,
+      ward: this,
+    })
     this.#producers = Array.from({ length: run.knobs.producers }, (_, n) => new Producer(run, n + 1))
   }
 

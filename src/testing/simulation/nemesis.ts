@@ -1,47 +1,60 @@
-import type { SeededRandom } from '../../../platform/seeded-random.ts'
-import type { FaultName } from '../fault-board.ts'
-import type { Member, Run } from './run.ts'
+import type { SeededRandom } from '../../platform/seeded-random.ts'
+import type { SimulatedCluster, SimulatedProcess } from './cluster.ts'
+import type { FaultName } from './fault-board.ts'
 
 /** One period in four has no faults, so that the system recovers and makes progress (faults.md 2.2). */
 const quietShare = 0.25
 const clockJumpMsMax = 3_600_000
 const downMsMax = 200
 
-/** What the nemesis may do to the processes; the campaign knows how to replace one. */
-export interface Ward {
+/** The processes that faults may hit, and who knows how to replace one. */
+export interface Ward<Member extends { readonly process: SimulatedProcess }> {
   readonly members: readonly Member[]
-  /** Kills a member and starts the next process of its role soon. */
+  /** Kills a member, or stops it, and starts the next process of its role soon. */
   replace(member: Member, how: 'kill' | 'stop'): void
+}
+
+export interface NemesisOptions<Member extends { readonly process: SimulatedProcess }> {
+  readonly cluster: SimulatedCluster
+  readonly faults: readonly FaultName[]
+  /** What periods are measured by: some are shorter, some outlast it. */
+  readonly leaseMs: () => number
+  readonly ward: Ward<Member>
 }
 
 interface Period {
   readonly faults: readonly FaultName[]
-  readonly paused: Member[]
+  readonly paused: SimulatedProcess[]
 }
 
 /** Switches faults on and off, a random few at a time, until it is told to end. */
-export class Nemesis {
-  readonly #run: Run
-  readonly #ward: Ward
+export class Nemesis<Member extends { readonly process: SimulatedProcess }> {
+  readonly #options: NemesisOptions<Member>
   readonly #random: SeededRandom
   /** Faults that were on at any time: each must have struck, or the run is void. */
   readonly planned = new Set<FaultName>()
   /** Faults that are on and have not struck yet, though their period is over. */
   readonly #waiting = new Set<FaultName>()
   #ended = false
+  #periods = 0
 
-  constructor(run: Run, ward: Ward) {
-    this.#run = run
-    this.#ward = ward
-    this.#random = run.cluster.scheduler.stream('nemesis')
+  constructor(options: NemesisOptions<Member>) {
+    this.#options = options
+    this.#random = options.cluster.scheduler.stream('nemesis')
+  }
+
+  /** Periods that are over. */
+  get periods(): number {
+    return this.#periods
   }
 
   async work(): Promise<void> {
-    const { scheduler } = this.#run.cluster
+    const { scheduler } = this.#options.cluster
     while (!this.#ended) {
       const period = this.#begin()
-      await scheduler.sleep(this.#run.knobs.leaseMs * (0.2 + 2 * this.#random.fraction()))
+      await scheduler.sleep(this.#options.leaseMs() * (0.2 + 2 * this.#random.fraction()))
       this.#end(period)
+      this.#periods++
     }
     this.#switchOff(this.#waiting)
   }
@@ -51,12 +64,12 @@ export class Nemesis {
   }
 
   #begin(): Period {
-    const { knobs, cluster } = this.#run
+    const { faults: all, cluster, ward } = this.#options
     const quiet = this.#random.fraction() < quietShare
-    const faults = quiet ? [] : knobs.faults.filter(() => this.#random.fraction() < 0.5)
-    const period = { faults, paused: [] }
+    const faults = quiet ? [] : all.filter(() => this.#random.fraction() < 0.5)
+    const period: Period = { faults, paused: [] }
     for (const name of faults) {
-      const { members } = this.#ward
+      const { members } = ward
       if (members.length === 0) continue
       this.planned.add(name)
       cluster.notes.note('fault', { name, state: 'on' })
@@ -67,8 +80,8 @@ export class Nemesis {
   }
 
   #end({ faults, paused }: Period): void {
-    for (const { process } of paused) process.platform.resume()
-    const { board } = this.#run.cluster
+    for (const { platform } of paused) platform.resume()
+    const { board } = this.#options.cluster
     // What found nothing to strike stays on until it does.
     const over = [...this.#waiting, ...faults].filter((name) => this.#ended || board.struck(name) > 0)
     for (const name of faults) this.#waiting.add(name)
@@ -78,24 +91,24 @@ export class Nemesis {
   #switchOff(names: Iterable<FaultName>): void {
     for (const name of [...new Set(names)]) {
       this.#waiting.delete(name)
-      this.#run.cluster.board.switchOff(name)
-      this.#run.cluster.notes.note('fault', { name, state: 'off' })
+      this.#options.cluster.board.switchOff(name)
+      this.#options.cluster.notes.note('fault', { name, state: 'off' })
     }
   }
 
   /** Faults of processes and of the whole storage happen once, at the beginning of their period. */
   #strikeNow(name: FaultName, member: Member, period: Period): boolean {
-    const { cluster } = this.#run
+    const { cluster } = this.#options
     switch (name) {
       case 'pause':
         member.process.platform.pause()
-        period.paused.push(member)
+        period.paused.push(member.process)
         break
       case 'kill':
-        this.#ward.replace(member, 'kill')
+        this.#options.ward.replace(member, 'kill')
         break
       case 'restart':
-        this.#ward.replace(member, 'stop')
+        this.#options.ward.replace(member, 'stop')
         break
       case 'storage-crash':
         cluster.crashStorage(this.#random.fraction() * downMsMax)
@@ -112,7 +125,7 @@ export class Nemesis {
 
   #jumpClock(member: Member): void {
     const byMs = (this.#random.fraction() * 2 - 1) * clockJumpMsMax
-    if (this.#random.fraction() < 0.3) this.#run.cluster.jumpStorageClock(byMs)
+    if (this.#random.fraction() < 0.3) this.#options.cluster.jumpStorageClock(byMs)
     else member.process.platform.jumpClock(byMs)
   }
 }
