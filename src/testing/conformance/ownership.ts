@@ -90,6 +90,28 @@ export const ownershipTests: readonly Case[] = [
     assert.ok(epochs[1]! > epochs[0]! && epochs[2]! > epochs[1]!, epochs.join())
   }),
 
+  check(
+    'a lease given back fences its last unit; the task comes again with a greater epoch (U1, Z1)',
+    async (bed) => {
+      const [one] = await instances(bed, 1)
+      const member = await one!.join('billing', topics)
+      await member.holds(partitions)
+      const before = member.lease('orders', 2)
+      await one!.commit(before, undefined, 7)
+
+      member.giveBack(before)
+      await member.holds(partitions)
+
+      const lease = member.lease('orders', 2)
+      assert.ok(lease.epoch > before.epoch)
+      assert.deepEqual(member.revocations, [])
+      await refuses('FENCED', () => one!.commit(before, 7, 7))
+      assert.equal((await one!.engine.load(lease)).position, 7)
+      member.membership?.giveBack(before)
+      await one!.commit(lease, 7, 8)
+    },
+  ),
+
   check('an owner that is asked to hand over can still commit', async (bed) => {
     const [one] = await instances(bed, 1)
     const member = await one!.join('billing', topics)

@@ -49,6 +49,11 @@ export class TestMember implements OwnershipListener {
     await waitUntil(`${this.name} holds ${count} tasks`, () => this.held.size === count)
   }
 
+  giveBack(lease: Lease): void {
+    this.held.delete(nameOf(lease))
+    this.membership?.giveBack(lease)
+  }
+
   async leave(): Promise<void> {
     await this.membership?.leave()
   }
