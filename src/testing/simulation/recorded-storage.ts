@@ -4,7 +4,7 @@ import type { LeaseTable } from '../../engine/lease-table.ts'
 import { storeNames } from '../../engine/store-names.ts'
 import type { MemoryLog } from '../../engines/memory/index.ts'
 import { isSemelError } from '../../errors.ts'
-import type { BatchCall, CommitCall, MicroCall, Placed } from '../history/record.ts'
+import type { CommitCall, MicroCall, Placed } from '../history/record.ts'
 import type { HistoryClient } from '../history/recorder.ts'
 
 /** CRC of a payload as its writer sent it and as its reader got it. */
@@ -22,8 +22,10 @@ export interface EmittedData {
   readonly redrive: boolean
 }
 
-/** Name under which a history keeps the units of redriven dead letters (C0). */
-export const redriveName = 'redrive'
+/** Name under which a history keeps the unit of a redriven dead letter (C0). Letters come back in any order. */
+export function redriveName(offset: number): string {
+  return `redrive ${offset}`
+}
 
 /**
  * Writes down what the storage accepted, where it accepted it: units with their position, emits, effects and dead
@@ -68,10 +70,9 @@ async function recordCommit(
   })
   const deadLetters = newDeadLetters(unit, log)
   const letters = deadLetters.map((off) => client.start('dlq', { ...commit, off }))
-  const batch: BatchCall = { micro: sends, commit }
-  const alone = sends.length === 0 ? client.start('commit', commit) : undefined
-  const transaction = alone === undefined ? client.start('tx', batch) : undefined
-  const operations = [...letters, alone, transaction].filter((operation) => operation !== undefined)
+  const position = client.start('commit', commit)
+  const transaction = sends.length === 0 ? undefined : client.start('tx', { micro: sends })
+  const operations = [...letters, position, transaction].filter((operation) => operation !== undefined)
   try {
     await storage.commit(unit)
   } catch (error) {
@@ -84,7 +85,8 @@ async function recordCommit(
     throw error
   }
   for (const letter of letters) letter.ok()
-  alone?.ok()
+  // What is stored counts, whatever the unit said.
+  position.ok({ off: log.task(unit.lease.task)?.position ?? unit.to })
   transaction?.ok({ micro: placesOf(unit, log) })
   for (const { records } of unit.appends) for (const { data } of records) recordEffect(client, unit, data)
 }
@@ -105,7 +107,7 @@ function recordEffect(client: HistoryClient, { lease: { task, epoch } }: Unit, d
     epoch,
     key: effect.key,
     n: effect.n,
-    ...(effect.redrive ? { replay: redriveName } : undefined),
+    ...(effect.redrive ? { replay: redriveName(effect.sourceOffset) } : undefined),
   })
 }
 

@@ -11,6 +11,7 @@ import { type Scheduler, SimulationStuck } from '../scheduler.ts'
 import { startConsumer } from './consumer.ts'
 import { drained, recordLedger } from './drain.ts'
 import { drawKnobs, type Knobs } from './knobs.ts'
+import { startOperator } from './operator.ts'
 import { Producer } from './producer.ts'
 import { finalReads, startFollower } from './readers.ts'
 import { type Member, newRun, type Run, startMember } from './run.ts'
@@ -145,6 +146,7 @@ class Campaign implements Ward<Member> {
     const { scheduler } = cluster
     for (let n = 1; n <= knobs.consumers; n++) await this.#add(() => startConsumer(this.#run, `consumer${n}`))
     await this.#add(() => startFollower(this.#run))
+    await this.#add(() => startOperator(this.#run))
     for (const producer of this.#producers) await this.#add(() => producer.start())
     const nemesis = this.#nemesis.work()
     while (this.#producers.some(({ isDone }) => !isDone) && scheduler.nowMs < loadMsMax)

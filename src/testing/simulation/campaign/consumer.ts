@@ -115,7 +115,7 @@ async function recorded(
     key,
     attempt,
     epoch,
-    ...(redrive ? { replay: redriveName } : undefined),
+    ...(redrive ? { replay: redriveName(offset) } : undefined),
   })
   const failed = isLast ? givenUp : 'HANDLER'
   const onAbort = (): void => operation.fail(hasCode(signal.reason, 'HANDLER_TIMEOUT') ? failed : 'ABORTED')

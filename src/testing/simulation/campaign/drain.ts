@@ -36,7 +36,8 @@ function lagOf(known: BusStatus['groups'], name: string): number {
   return group === undefined || group.tasks.length === 0 ? 1 : group.lagEvents
 }
 
-async function openLetters(run: Run, bus: Member['bus']) {
+/** Open dead letters of the groups that redrive theirs. */
+export async function openLetters(run: Run, bus: Member['bus']) {
   const open = []
   for (const group of redriven) {
     const letters = await bus.deadLetters(group).list({ topic: run.topics.input.name, limit: entriesMax })
