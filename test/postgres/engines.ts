@@ -18,14 +18,15 @@ export class Engines implements AsyncDisposable {
     this.schema = freshSchema(server)
   }
 
-  unopened(options: Partial<PostgresOptions> = {}): Instance {
+  /** `wallShiftMs`: how far the wall clock of its process is from the real one. */
+  unopened(options: Partial<PostgresOptions> = {}, wallShiftMs = 0): Instance {
     const url = options.pool === undefined && options.connection === undefined ? this.#server.url : undefined
     const engine = guardEngine(postgres({ url, schema: this.schema.name, ...options }))
-    return new Instance(engine, new SuitePlatform({ ms: 0 }), `member-${++members}`)
+    return new Instance(engine, new SuitePlatform({ ms: wallShiftMs }), `member-${++members}`)
   }
 
-  async open(options: Partial<PostgresOptions> = {}): Promise<Instance> {
-    const instance = this.unopened(options)
+  async open(options: Partial<PostgresOptions> = {}, wallShiftMs = 0): Promise<Instance> {
+    const instance = this.unopened(options, wallShiftMs)
     await instance.open()
     this.#opened.push(instance)
     return instance

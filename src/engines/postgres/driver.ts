@@ -28,6 +28,10 @@ export interface PgClient {
   readonly connection?: { readonly stream?: { destroy(): unknown } }
 }
 
+export interface PgNotification {
+  readonly payload?: string | undefined
+}
+
 export interface PgPool {
   connect(): Promise<PgClient>
   end(): Promise<void>

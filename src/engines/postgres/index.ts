@@ -29,6 +29,11 @@ export interface PostgresOptions {
   readonly reconnectMs?: number | undefined
   /** Server settings under which acknowledged events may be lost, accepted by name (D7). */
   readonly acceptUnsafe?: readonly UnsafeSetting[] | undefined
+  /**
+   * Whether processes tell each other of new events by NOTIFY, for which each keeps one connection. Without it they find
+   * them by polling, up to half a second later. Default true; false behind a pooler in transaction mode.
+   */
+  readonly notify?: boolean | undefined
 }
 
 const optionNames = [
@@ -40,6 +45,7 @@ const optionNames = [
   'statementMs',
   'reconnectMs',
   'acceptUnsafe',
+  'notify',
 ]
 const schemaBytesMax = 63
 
@@ -52,6 +58,7 @@ export function postgres(options: PostgresOptions): Engine {
     ...source(options),
     schema: checkSchema(options.schema ?? 'semel'),
     acceptUnsafe: checkUnsafe(options.acceptUnsafe ?? []),
+    notify: checkNotify(options.notify ?? true),
     connections: wholeNumber('connections', connections, {
       min: postgresLimits.connectionsMin,
       max: postgresLimits.connectionsMax,
@@ -119,6 +126,11 @@ function checkSchema(schema: string): string {
       limit: schemaBytesMax,
     },
   )
+}
+
+function checkNotify(notify: boolean): boolean {
+  if (typeof notify === 'boolean') return notify
+  throw invalidOption('notify', 'true or false', notify)
 }
 
 function checkUnsafe(names: readonly UnsafeSetting[]): readonly UnsafeSetting[] {

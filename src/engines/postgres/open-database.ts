@@ -1,4 +1,5 @@
 import type { EngineContext } from '../../engine/engine.ts'
+import { AppendHints } from './append-hints.ts'
 import { AppendWatch } from './append-watch.ts'
 import { poolConfig } from './connection-options.ts'
 import { loadDriver } from './driver.ts'
@@ -37,6 +38,7 @@ export interface OpenDatabase {
   readonly reader: LogReader
   readonly state: StateReader
   readonly watch: AppendWatch
+  readonly hints: AppendHints
   readonly places: PlacesFree
   storage(): Readonly<Record<string, number | string>>
 }
@@ -89,7 +91,15 @@ async function prepare(
   const clock = new ServerClock(platform.clock)
   clock.note(server.nowMs)
   const topics = new TopicTable(schema, facts.hashSeed)
-  const watch = new AppendWatch()
+  const hints = new AppendHints({
+    servers,
+    platform,
+    channel: `semel_${facts.logId}`,
+    onHint: () => watch.notify(),
+  })
+  const watch = new AppendWatch(() => {
+    if (settings.notify) hints.listen()
+  })
   const round = {
     schema,
     topics,
@@ -101,7 +111,15 @@ async function prepare(
     refused: new RefusedCounts(schema, platform.clock),
     witness,
   }
-  const writer = new Writer({ round, servers, platform, onWritten: () => watch.notify() })
+  const writer = new Writer({
+    round,
+    servers,
+    platform,
+    onWritten: () => {
+      watch.notify()
+      if (settings.notify) hints.send()
+    },
+  })
   const most = pool?.options?.max ?? connections
   return {
     context,
@@ -112,6 +130,7 @@ async function prepare(
     reader,
     state: new StateReader(schema),
     watch,
+    hints,
     places: new PlacesFree(most - postgresLimits.connectionsKeptFree),
     storage: () => ({ schema, server: server.version, ...server.settings }),
   }

@@ -44,6 +44,7 @@ export interface PostgresSettings {
   readonly statementMs: number
   readonly reconnectMs: number
   readonly acceptUnsafe: readonly UnsafeSetting[]
+  readonly notify: boolean
 }
 
 /**
@@ -64,9 +65,10 @@ export class PostgresEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    const { writer, watch, servers } = this.#database
+    const { writer, watch, hints, servers } = this.#database
     watch.close()
     await writer.idle()
+    await hints.close()
     await writer.writeRefused().catch(() => undefined)
     await servers.close()
   }
@@ -147,14 +149,10 @@ export class PostgresEngine implements Engine {
   async begin(_lease: Lease, signal: AbortSignal): Promise<UnitTransaction> {
     const { places, servers, writer } = this.#database
     await places.take(signal)
-    let session: Session | undefined
     try {
-      session = await servers.lease(signal)
-      await session.command(beginSql)
-      const [row] = await session.rows('select pg_catalog.now()')
-      return new PostgresTransaction(session, row![0]!, writer, () => places.give())
+      const { session, started } = await servers.leaseStarted(begin, signal)
+      return new PostgresTransaction(session, started, writer, () => places.give())
     } catch (error) {
-      session?.destroy()
       places.give()
       throw signal.aborted ? error : translated(error, 'beginning a transaction', false)
     }
@@ -186,4 +184,11 @@ export class PostgresEngine implements Engine {
     assert(this.#open !== undefined, 'the guard lets nothing in before open')
     return this.#open
   }
+}
+
+/** Answers the time at which the transaction began, by which it is told from another on the same connection. */
+async function begin(session: Session): Promise<string> {
+  await session.command(beginSql)
+  const [row] = await session.rows('select pg_catalog.now()')
+  return row![0]!
 }

@@ -40,6 +40,9 @@ export const postgresLimits = {
 
   /** After another process wrote to a topic of ours, we lock before we look, for so long. */
   companyMs: 1 * second,
+  /** Hints to other processes (NOTIFY): at most one in so long, and the pause before listening again. */
+  hintGapMs: 10,
+  hintReconnectMs: 1 * second,
   /** Refused duplicates are counted in memory and written at most so often. */
   countersMs: 1 * second,
 } as const

@@ -16,7 +16,7 @@ export interface ServerIdentity {
   readonly isStandby: boolean
   readonly isReadOnly: boolean
   readonly settings: Readonly<Record<string, string>>
-  /** Of the cluster; a standby has its primary's. Empty where the role may not ask. */
+  /** Of the cluster, where the role may ask, and of the database: a standby has its primary's, a restored copy another. */
   readonly system: string
   /** Grows with each promotion. */
   readonly timeline: string
@@ -31,7 +31,10 @@ export const identitySql = `select
   pg_catalog.current_setting('full_page_writes'), pg_catalog.current_setting('synchronous_standby_names'),
   pg_catalog.current_setting('default_transaction_isolation'),
   case when pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')
-    then (select system_identifier::pg_catalog.text from pg_catalog.pg_control_system()) else '' end,
+    then (select system_identifier::pg_catalog.text from pg_catalog.pg_control_system()) else '' end
+    operator(pg_catalog.||) '/' operator(pg_catalog.||)
+    (select d.oid::pg_catalog.text from pg_catalog.pg_database d
+      where d.datname operator(pg_catalog.=) pg_catalog.current_database()),
   case when pg_catalog.pg_is_in_recovery() then ''
     else pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) end,
   pg_catalog.floor(extract(epoch from pg_catalog.clock_timestamp()) operator(pg_catalog.*) 1000)::bigint`

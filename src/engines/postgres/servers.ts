@@ -72,28 +72,46 @@ export class Servers {
     }
   }
 
-  /**
-   * Borrows a connection for work that changes nothing. Where the connection is lost, the work begins again on another
-   * one, for as long as an operation waits for a server.
-   */
+  /** Borrows a connection for work that changes nothing. Where the connection is lost, the work begins again on another. */
   async read<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const { platform, reconnectMs } = this.#parts
-    const until = platform.clock.monotonic() + reconnectMs
-    for (;;) {
+    return await this.#whileLost(() => this.use(work))
+  }
+
+  /** A connection on which `start` has worked. Where one is lost before that, another is tried. */
+  async leaseStarted<T>(
+    start: (session: Session) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<{ readonly session: Session; readonly started: T }> {
+    return await this.#whileLost(async () => {
+      const session = await this.lease(signal)
       try {
-        return await this.use(work)
+        return { session, started: await start(session) }
       } catch (error) {
-        const isLost = error instanceof StatementFailure && error.isLost
-        if (!isLost || this.#closed || platform.clock.monotonic() >= until) throw error
-        await sleep(platform, postgresLimits.reconnectPauseMsMin)
+        session.destroy()
+        throw error
       }
-    }
+    }, signal)
   }
 
   async close(): Promise<void> {
     this.#closed = true
     if (!this.#parts.ownsPools) return
     await Promise.all(this.#parts.pools.map((pool) => pool.end()))
+  }
+
+  /** Tries again for as long as an operation waits for a server. */
+  async #whileLost<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { platform, reconnectMs } = this.#parts
+    const until = platform.clock.monotonic() + reconnectMs
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        const isLost = error instanceof StatementFailure && error.isLost
+        if (!isLost || this.#closed || platform.clock.monotonic() >= until) throw error
+        await sleep(platform, postgresLimits.reconnectPauseMsMin, signal)
+      }
+    }
   }
 
   async #tryHost(signal: AbortSignal | undefined): Promise<Session> {
