@@ -9,7 +9,7 @@ export interface Command {
   /** One line for the list of commands. */
   readonly summary: string
   readonly options: OptionSpecs
-  /** What every call of it has on its command line. Default `--file PATH`. */
+  /** What every call of it has on its command line. Default `--file PATH | --url URL`. */
   readonly usage?: string | undefined
   /** Sentences and examples below the options. */
   readonly notes: string
@@ -18,7 +18,12 @@ export interface Command {
 
 /** Options that every command has. */
 export const commonOptions = {
-  file: { value: 'PATH', help: 'the SQLite file' },
+  file: { value: 'PATH', help: 'the SQLite file, or' },
+  url: {
+    value: 'URL',
+    help: 'the PostgreSQL database, postgres://user@host/database; password best in PGPASSWORD',
+  },
+  schema: { value: 'NAME', help: 'with --url: schema of the log (default semel)' },
   json: { help: 'print JSON; errors too' },
 } as const satisfies OptionSpecs
 
@@ -28,7 +33,7 @@ export function helpOf({
   summary,
   options,
   notes,
-  usage: needed = '--file PATH',
+  usage: needed = '--file PATH | --url URL',
 }: Command): string {
   const all: OptionSpecs = { ...options, help: { help: 'show this' } }
   const left = Object.entries(all).map(([option, { value }]) => optionText(option, value))

@@ -8,11 +8,10 @@ import { realPlatform } from '../platform/real-platform.ts'
 import type { Arguments } from './arguments.ts'
 import type { Command } from './command.ts'
 import { writeLine } from './output.ts'
-import { ReadOnlyFile } from './read-only-file.ts'
 import { safeJson, safeText } from './safe-text.ts'
 import { count } from './table.ts'
 import { UsageError } from './usage-error.ts'
-import { topicIn, untilSignal } from './with-file.ts'
+import { openForReading, topicIn, untilSignal } from './with-log.ts'
 
 const progressEveryMs = 1000
 
@@ -61,10 +60,9 @@ interface Opened extends AsyncDisposable {
   readonly engine: Engine
 }
 
-/** A file that is only read must be there, and is not written to. */
+/** What is only read must be there, and is not written to. */
 async function openSource(place: string, schema: string | undefined): Promise<Opened> {
-  if (isAddress(place)) return await openEngine(place, schema)
-  return opened(new ReadOnlyFile(place))
+  return opened(await openForReading(isAddress(place) ? { url: place, schema } : { file: place }))
 }
 
 async function openEngine(place: string, schema: string | undefined): Promise<Opened> {

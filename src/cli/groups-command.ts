@@ -8,11 +8,11 @@ import type { Arguments } from './arguments.ts'
 import { type Command, commonOptions } from './command.ts'
 import { cloudEvent } from './event-line.ts'
 import { writeLine } from './output.ts'
-import type { ReadOnlyFile } from './read-only-file.ts'
+import type { ReadOnlyEngine } from './read-only-engine.ts'
 import { safeJson, safeText } from './safe-text.ts'
 import { span, table } from './table.ts'
 import { UsageError } from './usage-error.ts'
-import { nameHint, withFile } from './with-file.ts'
+import { nameHint, withLog } from './with-log.ts'
 
 const deadLettersShownMax = 1000
 
@@ -27,10 +27,10 @@ export const groupsCommand: Command = {
   },
   notes: 'With --json: an array of groups as in bus.status(); dead letters one per line.',
   async run(given: Arguments): Promise<void> {
-    await withFile(given, async (file) => {
-      const status = await new StatusReader(file, realPlatform).read(file.facts.durability[0], 0)
+    await withLog(given, async (log) => {
+      const status = await new StatusReader(log, realPlatform).read(log.facts.durability[0]!, 0)
       const groups = chooseGroups(status, given.positionals[0])
-      if (given.flag('dead-letters')) await showDeadLetters(file, groups, given)
+      if (given.flag('dead-letters')) await showDeadLetters(log, groups, given)
       else await writeLine(given.flag('json') ? safeJson(groups) : groupsText(groups, status))
     })
   },
@@ -40,7 +40,7 @@ function chooseGroups({ groups }: BusStatus, name: string | undefined): readonly
   if (name === undefined) return groups
   const chosen = groups.filter(({ group }) => group === name)
   if (chosen.length > 0) return chosen
-  throw new SemelError('NOT_FOUND', `there is no consumer group ${JSON.stringify(name)} in this file`, {
+  throw new SemelError('NOT_FOUND', `there is no consumer group ${JSON.stringify(name)} in this log`, {
     field: 'group',
     hint: nameHint(
       name,
@@ -78,7 +78,7 @@ function groupsText(groups: readonly GroupSnapshot[], { topics }: BusStatus): st
 }
 
 async function showDeadLetters(
-  file: ReadOnlyFile,
+  log: ReadOnlyEngine,
   groups: readonly GroupSnapshot[],
   given: Arguments,
 ): Promise<void> {
@@ -89,7 +89,7 @@ async function showDeadLetters(
       const task = { group, topic, partition }
       const store = storeNames.deadLetters
       const request = { task, store, after: undefined, limit: deadLettersShownMax }
-      for (const { key, value } of await file.scanState(request)) {
+      for (const { key, value } of await log.scanState(request)) {
         const letter = decodeDeadLetter(topic, partition, key, value)
         await writeLine(given.flag('json') ? letterJson(letter) : letterText(letter))
       }

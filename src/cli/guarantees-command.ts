@@ -19,7 +19,7 @@ import type { Command } from './command.ts'
 import { writeLine } from './output.ts'
 import { safeJson, safeText } from './safe-text.ts'
 import { UsageError } from './usage-error.ts'
-import { withFile } from './with-file.ts'
+import { withLog } from './with-log.ts'
 
 const engines = {
   memory: memoryFacts,
@@ -99,7 +99,7 @@ async function lookAt(
   given: Arguments,
 ): Promise<Pick<EngineStatus, 'topics' | 'exceptions'>> {
   const [file, url] = [given.text('file'), given.text('url')]
-  if (engine === 'sqlite' && file !== undefined) return await withFile(given, (opened) => opened.status())
+  if (engine === 'sqlite' && file !== undefined) return await withLog(given, (opened) => opened.status())
   if (engine === 'postgres' && url !== undefined)
     return { topics: [], exceptions: await serverExceptions(url, realPlatform) }
   return { topics: [] }

@@ -69,9 +69,9 @@ function overview(): string {
   const lines = [...commands, check].map(
     ({ name, operands, summary }) => `  ${`${name} ${operands}`.padEnd(18)}  ${summary}`,
   )
-  return `Looks into a Semel log in a SQLite file, and publishes to it.
+  return `Looks into a Semel log in a SQLite file or a PostgreSQL database, and publishes to it.
 
-  semel COMMAND [--file PATH] [options]
+  semel COMMAND [--file PATH | --url URL] [options]
 
 ${lines.join('\n')}
 

@@ -1,6 +1,5 @@
 import { createInterface } from 'node:readline'
 import { type Bus, openBus, type Receipt } from '../bus.ts'
-import { sqlite } from '../engines/sqlite/index.ts'
 import { SemelError } from '../errors.ts'
 import { type PublishAttributes, type Topic, topic } from '../event/topic.ts'
 import type { Arguments } from './arguments.ts'
@@ -8,7 +7,7 @@ import { type Command, commonOptions } from './command.ts'
 import { writeLine } from './output.ts'
 import { safeJson, safeText } from './safe-text.ts'
 import { UsageError } from './usage-error.ts'
-import { findTopic, requireFile, requireOperand, withFile } from './with-file.ts'
+import { engineAt, findTopic, requireOperand, withLog } from './with-log.ts'
 
 const underWayMax = 1000
 
@@ -34,7 +33,7 @@ printed before are what was published. Running it again publishes again, unless 
       throw new UsageError('INVALID_OPTION', '--id names one event, so it needs --data', 'id')
     const only = data === undefined ? undefined : parseJson(data, '--data')
     const target = await topicOf(given, name)
-    const bus = await openBus({ engine: sqlite({ file: requireFile(given) }), topics: [target] })
+    const bus = await openBus({ engine: engineAt(given), topics: [target] })
     try {
       const print = receiptPrinter(given.flag('json'))
       if (data === undefined) await publishLines(bus, target, attributes, print)
@@ -45,9 +44,9 @@ printed before are what was published. Running it again publishes again, unless 
   },
 }
 
-/** The topic, declared just as the file holds it: publishing by hand must not change a declaration. */
+/** The topic, declared just as the log holds it: publishing by hand must not change a declaration. */
 async function topicOf(given: Arguments, name: string): Promise<Topic> {
-  const { partitions, dedupWindowMs } = await withFile(given, (file) => findTopic(file, name))
+  const { partitions, dedupWindowMs } = await withLog(given, (log) => findTopic(log, name))
   const dedup = dedupWindowMs === 0 ? false : ({ windowMs: dedupWindowMs } as const)
   return topic(name, { partitions: partitions.length, dedup })
 }

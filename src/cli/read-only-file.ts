@@ -1,12 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite'
-import type {
-  Engine,
-  PartitionBounds,
-  ReadRequest,
-  ReadResult,
-  ScanRequest,
-  StateEntry,
-} from '../engine/engine.ts'
+import type { PartitionBounds, ReadRequest, ReadResult, ScanRequest, StateEntry } from '../engine/engine.ts'
 import type { EngineStatus } from '../engine/status.ts'
 import { AppendWatch } from '../engines/sqlite/append-watch.ts'
 import { openForReading } from '../engines/sqlite/database-file.ts'
@@ -19,14 +12,16 @@ import { StateReader } from '../engines/sqlite/state-reader.ts'
 import { SemelError } from '../errors.ts'
 import { fileKind } from '../platform/files.ts'
 import { realPlatform } from '../platform/real-platform.ts'
+import { ReadOnlyEngine } from './read-only-engine.ts'
 
 /**
  * The reading half of the SQLite engine on a file that exists already. Looking at a log must not create a file by a
  * mistyped path, take the write lock from the program that works on it, or need the right to write.
  */
-export class ReadOnlyFile implements Engine {
+export class ReadOnlyFile extends ReadOnlyEngine {
   readonly facts = sqliteFacts
   readonly logId: string
+  readonly name: string
   readonly #file: string
   readonly #database: DatabaseSync
   readonly #reader: LogReader
@@ -35,6 +30,8 @@ export class ReadOnlyFile implements Engine {
 
   /** @throws SemelError NOT_FOUND, STORAGE_FORMAT, STORAGE_CORRUPT, ENGINE_OPEN_FAILED */
   constructor(file: string) {
+    super()
+    this.name = file
     this.#file = file
     this.#database = openExisting(file)
     try {
@@ -47,8 +44,6 @@ export class ReadOnlyFile implements Engine {
     }
     this.#watch = new AppendWatch(this.#database, realPlatform)
   }
-
-  async open(): Promise<void> {}
 
   async close(): Promise<void> {
     this.#watch.close()
@@ -84,18 +79,6 @@ export class ReadOnlyFile implements Engine {
     } finally {
       this.#database.exec('commit')
     }
-  }
-
-  declareTopics = (): Promise<never> => this.#refuse()
-  append = (): Promise<never> => this.#refuse()
-  join = (): Promise<never> => this.#refuse()
-  load = (): Promise<never> => this.#refuse()
-  readState = (): Promise<never> => this.#refuse()
-  commit = (): Promise<never> => this.#refuse()
-  begin = (): Promise<never> => this.#refuse()
-
-  async #refuse(): Promise<never> {
-    throw new SemelError('UNSUPPORTED', `${this.#file} is open for reading only`)
   }
 }
 

@@ -7,7 +7,7 @@ import { type Command, commonOptions } from './command.ts'
 import { writeLine } from './output.ts'
 import { safeJson, safeText } from './safe-text.ts'
 import { bytes, count, span, table } from './table.ts'
-import { untilSignal, withFile } from './with-file.ts'
+import { untilSignal, withLog } from './with-log.ts'
 
 const watchEveryMs = 1000
 const clearScreen = '\u001b[2J\u001b[H'
@@ -16,16 +16,16 @@ export const statusCommand: Command = {
   name: 'status',
   operands: '',
   operandsMax: 0,
-  summary: 'Shows topics, consumer groups and storage of a file.',
+  summary: 'Shows topics, consumer groups and storage of a log.',
   options: {
     ...commonOptions,
     watch: { help: 'show it again every second, with rates, until Ctrl-C' },
   },
   notes: 'With --json: the whole typed snapshot that bus.status() answers, one per line.',
   async run(given: Arguments): Promise<void> {
-    await withFile(given, async (file) => {
-      const reader = new StatusReader(file, realPlatform)
-      const strongest = file.facts.durability[0]
+    await withLog(given, async (log) => {
+      const reader = new StatusReader(log, realPlatform)
+      const strongest = log.facts.durability[0]!
       const show = async (): Promise<void> => {
         const status = await reader.read(strongest, 0)
         const text = given.flag('json') ? safeJson(status) : statusText(status, given.flag('watch'))

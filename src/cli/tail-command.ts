@@ -6,7 +6,7 @@ import { cloudEvent, eventText } from './event-line.ts'
 import { writeLine } from './output.ts'
 import { safeJson } from './safe-text.ts'
 import { UsageError } from './usage-error.ts'
-import { findTopic, requireOperand, untilSignal, withFile } from './with-file.ts'
+import { findTopic, requireOperand, untilSignal, withLog } from './with-log.ts'
 
 export const tailCommand: Command = {
   name: 'tail',
@@ -31,12 +31,12 @@ Order holds within a partition, not between partitions.`,
     const partition = given.whole('partition', 0)
     const from = readFrom(given.text('from'), partition)
     const signal = untilSignal()
-    await withFile(given, async (file) => {
-      const { topic, partitions } = await findTopic(file, name)
+    await withLog(given, async (log) => {
+      const { topic, partitions } = await findTopic(log, name)
       const options: ReadOptions = { from, partition, follow: given.flag('follow'), signal }
       const known = { name: topic, partitions: partitions.length }
       let printed = 0
-      for await (const event of readTopic(file, realPlatform, known, options, signal)) {
+      for await (const event of readTopic(log, realPlatform, known, options, signal)) {
         await writeLine(given.flag('json') ? safeJson(cloudEvent(event)) : eventText(event))
         if (++printed >= limit) break
       }

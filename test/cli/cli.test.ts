@@ -26,7 +26,7 @@ describe('semel', () => {
       assert.ok(out.includes(command))
       const help = await runCli([command, '--help'])
       assert.equal(help.status, 0)
-      assert.match(help.out, /--file PATH/)
+      assert.match(help.out, /--file PATH \| --url URL/)
       assert.match(help.out, /--json/)
     }
   })
@@ -35,7 +35,10 @@ describe('semel', () => {
     [[], 'INVALID_OPTION', /a command is needed/],
     [['statsu'], 'INVALID_OPTION', /did you mean semel status\?/],
     [['tail', 'orders', '--folow'], 'UNKNOWN_OPTION', /did you mean --follow\?/],
-    [['status'], 'INVALID_OPTION', /--file PATH is needed/],
+    [['status'], 'INVALID_OPTION', /--file PATH or --url URL is needed/],
+    [['status', '--file', 'postgres://h/d'], 'INVALID_OPTION', /--url URL/],
+    [['status', '--file', 'x', '--url', 'postgres://h/d'], 'INVALID_OPTION', /only one of/],
+    [['status', '--file', 'x', '--schema', 's'], 'INVALID_OPTION', /belongs to --url/],
     [['status', '--file'], 'INVALID_OPTION', /--file needs a value/],
     [['status', '--watch=yes'], 'INVALID_OPTION', /takes no value/],
     [['status', 'extra'], 'INVALID_OPTION', /no use for "extra"/],

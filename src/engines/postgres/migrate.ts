@@ -35,6 +35,32 @@ export async function migrate(
   fresh: () => SchemaFacts,
 ): Promise<SchemaFacts> {
   if ((await readVersion(session, schema)) < schemaVersion) await run(session, schema, fresh)
+  return await readFacts(session, schema)
+}
+
+/**
+ * The same of a schema that must be there, and of this program's version: nothing is changed.
+ *
+ * @throws SemelError NOT_FOUND, STORAGE_FORMAT, STORAGE_CORRUPT
+ */
+export async function existingSchema(session: Session, schema: string): Promise<SchemaFacts> {
+  const version = await readVersion(session, schema)
+  if (version === schemaVersion) return await readFacts(session, schema)
+  if (version === 0) {
+    throw new SemelError('NOT_FOUND', `the database has no Semel log in schema ${schema}`, {
+      field: 'schema',
+      hint: 'give the schema that the program passes to postgres({ schema })',
+    })
+  }
+  throw new SemelError('STORAGE_FORMAT', `schema ${schema} has version ${version}, not ${schemaVersion}`, {
+    field: 'schema',
+    limit: schemaVersion,
+    actual: version,
+    hint: 'a program that opens it with this version of semel brings it up to date',
+  })
+}
+
+async function readFacts(session: Session, schema: string): Promise<SchemaFacts> {
   const rows = await session.rows(`select name, value from ${quoteIdentifier(schema)}.meta`)
   const meta = new Map(rows.map(([name, value]) => [name, value]))
   const logId = meta.get('log_id')
