@@ -157,7 +157,9 @@ function untaken(group: string, topic: string, partition: number): TaskStatus {
 
 function taskSnapshot(task: TaskStatus, bounds: PartitionStatus | undefined, at: number): TaskSnapshot {
   const end = bounds?.end ?? 0
-  const lagEvents = Math.max(0, end - (task.position ?? bounds?.earliest ?? 0))
+  // Where offsets have holes, what is left may be holes alone: then the engine knows no event that waits.
+  const isAtEnd = task.position !== undefined && task.waitingSince === undefined
+  const lagEvents = isAtEnd ? 0 : Math.max(0, end - (task.position ?? bounds?.earliest ?? 0))
   const lagMs = lagEvents === 0 || task.waitingSince === undefined ? 0 : Math.max(0, at - task.waitingSince)
   return { ...task, lagEvents, lagMs }
 }

@@ -15,6 +15,7 @@ import type { KafkaLog } from './kafka-log.ts'
 import type { KafkaNames } from './kafka-names.ts'
 import type { LogEnds } from './log-ends.ts'
 import type { RegisteredGroup, RegisteredTopic, Registry } from './registry.ts'
+import { durabilityExceptions } from './safety.ts'
 import type { TaskView } from './task-view.ts'
 import type { TopicTable } from './topic-table.ts'
 
@@ -40,6 +41,7 @@ interface GroupNow {
 /** Asked from the brokers, part by part: no snapshot of all at one moment exists in Kafka. */
 export async function kafkaStatus(parts: StatusParts): Promise<EngineStatus> {
   const entries = await parts.registry.entries()
+  const registryTopic = await parts.topics.find(parts.names.registry)
   const topics = entries.filter((entry): entry is RegisteredTopic => entry.kind === 'topic')
   const groups = entries.filter((entry): entry is RegisteredGroup => entry.kind === 'group')
   const now = await groupsNow(parts, [...new Set(groups.map(({ group }) => group))])
@@ -54,6 +56,7 @@ export async function kafkaStatus(parts: StatusParts): Promise<EngineStatus> {
       members.map((member) => memberStatus(parts, group, member)),
     ),
     storage: { stuckPartitions: parts.ends.stuck.size },
+    exceptions: registryTopic === undefined ? [] : durabilityExceptions(registryTopic),
   }
 }
 

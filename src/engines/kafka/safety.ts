@@ -1,4 +1,5 @@
 import type { Durability } from '../../engine/facts.ts'
+import type { ClauseException } from '../../engine/status.ts'
 import { SemelError } from '../../errors.ts'
 import type { KafkaTopic } from './topic-table.ts'
 
@@ -21,4 +22,15 @@ export function checkReplicas(
       hint: 'set default.replication.factor of the brokers to 3 and give the topic more copies, ask for durability "os", or name it in acceptUnsafe',
     },
   )
+}
+
+/** What an accepted setting takes away, for the guarantee card. */
+export function durabilityExceptions({ name, replicas }: KafkaTopic): readonly ClauseException[] {
+  if (replicas > 1) return []
+  return [
+    {
+      clause: 'D1',
+      why: `topic ${name} has replication.factor 1: a power failure may take what was acknowledged`,
+    },
+  ]
 }
