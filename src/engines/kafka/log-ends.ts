@@ -81,12 +81,11 @@ function placeOf({ topic, partition }: { readonly topic: string; readonly partit
   return `${topic}/${partition}`
 }
 
-const noLeader = 5
-const notLeader = 6
+/** No leader, another leader, a request that took too long, a replica that is not there, a leader that is new. */
+const passingCodes: readonly number[] = [5, 6, 7, 9, 74, 75, 76, 78]
 
 function isPassing(error: Error | undefined): boolean {
-  const code = clientCode(error)
-  return code === noLeader || code === notLeader
+  return passingCodes.includes(clientCode(error) ?? 0)
 }
 
 interface OffsetAnswer {

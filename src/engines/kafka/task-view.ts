@@ -101,6 +101,11 @@ export class TaskView {
         recordsMax: kafkaLimits.restoreRecords,
         bytesMax: kafkaLimits.readBufferBytesMax,
       })
+      if (this.#copy!.next !== from) {
+        // The owner has committed meanwhile: what was read is older than the copy.
+        isBehind = this.#copy!.next < end
+        continue
+      }
       const { task, entries } = decodeChangelog(records)
       this.restored += records.length
       this.restoring = end - next
