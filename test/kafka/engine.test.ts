@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { Engine, Lease } from '../../src/engine/engine.ts'
+import { guardEngine } from '../../src/engine/guard.ts'
+import { kafka } from '../../src/engines/kafka/index.ts'
+import { hasCode } from '../../src/index.ts'
+import { realPlatform } from '../../src/platform/real-platform.ts'
+import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
+import {
+  call,
+  consumeSome,
+  disconnect,
+  openAdmin,
+  openConsumer,
+  openProducer,
+  openTransactional,
+  rdkafka,
+} from '../rig/kafka/client.ts'
+import { until } from '../support/until.ts'
+
+let broker: Kafka
+let logs = 0
+before(async () => {
+  broker = await startKafka({ brokers: 1 })
+})
+after(() => broker.stop())
+
+const acceptUnsafe = ['replication.factor'] as const
+const wide = { maxEvents: 1_000, maxBytes: 1_000_000 }
+const record = (id: string) => {
+  return {
+    id,
+    source: '/test',
+    type: 'test',
+    time: 1_700_000_000_000,
+    key: 'k',
+    data: { id },
+    attributes: undefined,
+  }
+}
+
+async function opened(prefix: string): Promise<Engine> {
+  const engine = guardEngine(kafka({ brokers: broker.bootstrap, prefix, client: rdkafka, acceptUnsafe }))
+  await engine.open({ platform: realPlatform, durability: 'fsync', member: 'm' })
+  return engine
+}
+
+async function opening(): Promise<{ engine: Engine; prefix: string }> {
+  const prefix = `engine${++logs}.`
+  const engine = await opened(prefix)
+  await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  return { engine, prefix }
+}
+
+async function leaseOf(engine: Engine): Promise<Lease> {
+  const leases: Lease[] = []
+  const report = () => ({ inFlight: 0, retries: 0, handled: 0, commitMs: { p50: 0, p99: 0 } })
+  const topics = [{ topic: 'orders', partitions: 1 }]
+  const listener = {
+    assigned: (own: readonly Lease[]) => void leases.push(...own),
+    revoked: async () => undefined,
+  }
+  await engine.join({ group: 'g', topics, leaseMs: 10_000, report }, listener)
+  await until(() => leases.length === 1)
+  return leases[0]!
+}
+
+test('a plain consumer finds our events in the CloudEvents binding', async () => {
+  const { engine, prefix } = await opening()
+  const batch = { topic: 'orders', partition: 0, records: [record('a')], callOf: undefined, fresh: false }
+  await engine.append({ calls: 1, batches: [batch], failuresSeen: 0 }, { durability: 'fsync' })
+  const consumer = await openConsumer(broker.bootstrap, 'plain')
+  consumer.assign([{ topic: `${prefix}orders`, partition: 0, offset: 0 }])
+  const [message] = await consumeSome(consumer, 1)
+  const headers = Object.fromEntries(message!.headers!.flatMap((header) => Object.entries(header)))
+  assert.deepEqual([String(message!.key), JSON.parse(String(message!.value))], ['k', { id: 'a' }])
+  assert.deepEqual(
+    ['ce_specversion', 'ce_id', 'ce_source', 'ce_type', 'ce_time', 'content-type'].map((name) =>
+      String(headers[name]),
+    ),
+    ['1.0', 'a', '/test', 'test', '2023-11-14T22:13:20.000Z', 'application/json'],
+  )
+  await disconnect(consumer)
+  await engine.close()
+})
+
+test('events of plain producers are read: with an id of theirs, or named after their place', async () => {
+  const { engine, prefix } = await opening()
+  const producer = await openProducer(broker.bootstrap)
+  const send = (value: string, headers: Record<string, string>[]) =>
+    producer.produce(`${prefix}orders`, 0, Buffer.from(value), null, null, null, headers)
+  send('{"n":1}', [
+    { ce_specversion: '1.0' },
+    { ce_id: 'x' },
+    { ce_type: 'placed' },
+    { 'content-type': 'application/json' },
+  ])
+  send('{"n":2}', [{ 'content-type': 'application/json' }])
+  send('text', [])
+  send('{"id":"s","type":"paid","source":"/s","data":{"n":4}}', [
+    { 'content-type': 'application/cloudevents+json' },
+  ])
+  await call((done) => producer.flush(5_000, done))
+  const { events } = await engine.read({ topic: 'orders', partition: 0, offset: 0, ...wide })
+  assert.deepEqual(
+    events.map(({ id, type, data }) => [
+      id,
+      type,
+      data instanceof Uint8Array ? Buffer.from(data).toString() : data,
+    ]),
+    [
+      ['x', 'placed', { n: 1 }],
+      ['orders/0/1', 'orders', { n: 2 }],
+      ['orders/0/2', 'orders', 'text'],
+      ['s', 'paid', { n: 4 }],
+    ],
+  )
+  await disconnect(producer)
+  await engine.close()
+})
+
+test('what is asked of a task while it commits never sets back its state', async () => {
+  const { engine } = await opening()
+  const lease = await leaseOf(engine)
+  let isDone = false
+  const asking = (async () => {
+    while (!isDone) await engine.status()
+  })()
+  for (let to = 1; to <= 60; to++) {
+    const state = [{ store: 's', keys: ['last', `k${to}`], values: [`${to}`, 'x'] }]
+    await engine.commit({
+      lease,
+      from: to === 1 ? undefined : to - 1,
+      to,
+      logId: engine.logId,
+      appends: [],
+      state,
+    })
+    assert.deepEqual(await engine.readState(lease.task, 's', ['last', `k${to}`]), [`${to}`, 'x'])
+  }
+  isDone = true
+  await asking
+  assert.equal((await engine.load(lease)).position, 60)
+  await engine.close()
+})
+
+test('a transaction that hangs stops reading below it, and status counts it; what it blocks comes when it ends (K10)', async () => {
+  const { engine, prefix } = await opening()
+  const producer = await openTransactional(broker.bootstrap, 'hanging', { 'transaction.timeout.ms': 60_000 })
+  await call((done) => producer.beginTransaction(done))
+  producer.produce(`${prefix}orders`, 0, Buffer.from('open'), null)
+  await call((done) => producer.flush(5_000, done))
+  const batch = {
+    topic: 'orders',
+    partition: 0,
+    records: [record('behind')],
+    callOf: undefined,
+    fresh: false,
+  }
+  await engine.append({ calls: 1, batches: [batch], failuresSeen: 0 }, { durability: 'fsync' })
+  const read = () => engine.read({ topic: 'orders', partition: 0, offset: 0, ...wide })
+  assert.deepEqual((await read()).events, [])
+  assert.equal((await engine.status()).storage.stuckPartitions, 1)
+  await call((done) => producer.abortTransaction(5_000, done))
+  await until(async () => (await read()).events.length > 0)
+  assert.deepEqual(
+    (await read()).events.map(({ id }) => id),
+    ['behind'],
+  )
+  await disconnect(producer)
+  await engine.close()
+})
+
+test('a topic that was deleted and made again is LOG_REGRESSED, not an empty log (D6, K8)', async () => {
+  const { engine, prefix } = await opening()
+  await engine.close()
+  const admin = openAdmin(broker.bootstrap)
+  await call<void>((done) => admin.deleteTopic(`${prefix}orders`, 10_000, done))
+  const again = await opened(prefix)
+  const declare = () => again.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  await assert.rejects(declare, (error) => hasCode(error, 'LOG_REGRESSED'))
+  admin.disconnect()
+  await again.close()
+})
+
+test('unsafe and impossible wishes are refused by name (D7, N7)', async () => {
+  const { engine } = await opening()
+  const wish = engine.declareTopics([{ name: 'wish', partitions: 1, dedupWindowMs: 1_000 }])
+  await assert.rejects(wish, (error) => hasCode(error, 'UNSUPPORTED'))
+  await engine.close()
+  const strict = kafka({ brokers: broker.bootstrap, prefix: 'strict.', client: rdkafka })
+  const context = { platform: realPlatform, member: 'm' }
+  await assert.rejects(strict.open({ ...context, durability: 'fsync' }), (error) =>
+    hasCode(error, 'UNSAFE_SETTING'),
+  )
+  await strict.open({ ...context, durability: 'os' })
+  await strict.close()
+  const settings = { acks: 1 }
+  assert.throws(
+    () => kafka({ brokers: broker.bootstrap, settings }),
+    (error) => hasCode(error, 'UNSAFE_SETTING'),
+  )
+})
+
+test('without the client, opening says which package is missing', async () => {
+  const engine = kafka({ brokers: broker.bootstrap })
+  const opening = engine.open({ platform: realPlatform, member: 'm', durability: 'fsync' })
+  await assert.rejects(opening, (error) => {
+    return hasCode(error, 'DRIVER_MISSING') && String(error).includes('@confluentinc/kafka-javascript')
+  })
+})
