@@ -10,6 +10,7 @@ import { sleep } from '../platform/wait.ts'
 import { retryDelayMs } from '../runtime/retry-policy.ts'
 import { isEventsFault, recordOfRow } from './outbox-event.ts'
 import { OutboxTable, type TakenRow } from './outbox-table.ts'
+import { SettledNumbers } from './settled-numbers.ts'
 
 const batchEvents = 1_000
 const batchBytes = limits.unitBytesMax / 4
@@ -34,19 +35,23 @@ export class OutboxMover {
   readonly #engine: Engine
   readonly #lease: Lease
   readonly #table: OutboxTable
-  readonly #partitions = new Map<string, number>()
+  readonly #platform: Platform
+  readonly #numbers: SettledNumbers
   #position: number | undefined
   #oneByOne = 0
   #problem: OutboxProblem | undefined
 
-  constructor(engine: Engine, lease: Lease, schema: string) {
+  constructor(engine: Engine, lease: Lease, schema: string, platform: Platform) {
     this.#engine = engine
     this.#lease = lease
     this.#table = new OutboxTable(schema)
+    this.#platform = platform
+    this.#numbers = new SettledNumbers(this.#table, platform.clock)
   }
 
   /** Until `signal` aborts or the lease is lost. Never rejects. */
-  async run(platform: Platform, signal: AbortSignal, onMoved: (events: number) => void): Promise<void> {
+  async run(signal: AbortSignal, onMoved: (events: number) => void): Promise<void> {
+    const platform = this.#platform
     let pauseMs: number = limits.pollMsMin
     let failures = 0
     let isLoaded = false
@@ -85,7 +90,7 @@ export class OutboxMover {
   async #step(signal: AbortSignal): Promise<number> {
     const transaction = await this.#engine.begin(this.#lease, signal)
     try {
-      const rows = await this.#table.take(transaction, this.#oneByOne > 0 ? 1 : batchEvents, batchBytes)
+      const rows = await this.#numbers.take(transaction, this.#oneByOne > 0 ? 1 : batchEvents, batchBytes)
       if (rows.length > 0) await this.#move(transaction, rows)
       else await this.#nothing(transaction)
       this.#oneByOne = Math.max(0, rows.length === 0 ? 0 : this.#oneByOne - 1)
@@ -109,7 +114,7 @@ export class OutboxMover {
   async #setAside(row: TakenRow, error: SemelError): Promise<void> {
     const transaction = await this.#engine.begin(this.#lease, new AbortController().signal)
     try {
-      const [taken] = await this.#table.take(transaction, 1, batchBytes)
+      const [taken] = await this.#numbers.take(transaction, 1, batchBytes)
       if (taken?.place === row.place) {
         await this.#commit(transaction, [], [{ row, reason: reasonOf(error) }], 1)
       }

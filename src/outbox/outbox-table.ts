@@ -2,32 +2,44 @@ import type { UnitTransaction } from '../engine/engine.ts'
 import type { OutboxRow } from './outbox-event.ts'
 
 export interface TakenRow extends OutboxRow {
+  /** Number of its transaction: its place in the order of commits of its key. */
+  readonly seq: number
   /** Running number of the row in its table. */
   readonly place: number
   readonly partitions: number
   readonly createdMs: number
 }
 
+/** A number of a transaction, as one server drew it. */
+export interface OutboxNumber {
+  readonly seq: number
+  readonly server: string
+}
+
 /** Statements on the outbox of the engine's own schema (migrations/0008-outbox.sql), inside a unit's transaction. */
 export class OutboxTable {
   readonly #take: string
+  readonly #settle: string
   readonly #setAside: string
 
   constructor(schema: string) {
     const name = `"${schema.replaceAll('"', '""')}"`
-    this.#take = `select o.*, t.partitions from ${name}.outbox_take($1, $2)
-      with ordinality o (xact, id, is_first, topic, key, event_id, type, source, time_ms, attributes, encoding, data,
-        created_ms, place)
-      left join (
-        select t.name, pg_catalog.count(*) as partitions
-          from ${name}.topic t join ${name}.partition p on p.topic_id = t.id group by t.name
-      ) t on t.name = o.topic order by o.place`
+    this.#take = `select * from ${name}.outbox_take($1, $2, $3, $4)`
+    this.#settle = `select * from ${name}.outbox_settle()`
     this.#setAside = `select ${name}.outbox_set_aside($1, $2)`
   }
 
-  async take(transaction: UnitTransaction, events: number, bytes: number): Promise<readonly TakenRow[]> {
-    const rows = await transaction.query(this.#take, [events, bytes])
+  /** What comes after `settled`, in order. */
+  async take(
+    transaction: UnitTransaction,
+    events: number,
+    bytes: number,
+    settled: OutboxNumber | undefined,
+  ): Promise<readonly TakenRow[]> {
+    const after = [settled?.seq ?? 0, settled?.server ?? '']
+    const rows = await transaction.query(this.#take, [events, bytes, ...after])
     return rows.map((row) => ({
+      seq: Number(row.seq),
       place: Number(row.id),
       topic: String(row.topic),
       key: optionalText(row.key),
@@ -41,6 +53,13 @@ export class OutboxTable {
       createdMs: Number(row.created_ms),
       partitions: Number(row.partitions),
     }))
+  }
+
+  /** Begins a new period of numbers; answers one that is settled when this has worked once more. */
+  async settle(transaction: UnitTransaction): Promise<OutboxNumber | undefined> {
+    const [row] = await transaction.query(this.#settle, [])
+    if (row === undefined || row.seq === null) return undefined
+    return { seq: Number(row.seq), server: String(row.server) }
   }
 
   async setAside(transaction: UnitTransaction, row: TakenRow, reason: string): Promise<void> {

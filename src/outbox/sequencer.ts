@@ -4,7 +4,6 @@ import { outboxTask } from '../engine/store-names.ts'
 import { SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { checkOptionNames, requireOptions, wholeNumber } from '../options.ts'
-import type { Platform } from '../platform/platform.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import { OutboxMover } from './mover.ts'
 
@@ -46,8 +45,7 @@ export async function sequenceOutbox(bus: Bus, options?: SequencerOptions): Prom
     })
   }
   const sequencer = new Sequencer(
-    (lease) => new OutboxMover(engine, lease, String(storage.schema)),
-    realPlatform,
+    (lease) => new OutboxMover(engine, lease, String(storage.schema), realPlatform),
   )
   const { group, topic } = outboxTask
   const report = () => ({ inFlight: 0, retries: 0, handled: sequencer.moved, commitMs: { p50: 0, p99: 0 } })
@@ -58,16 +56,14 @@ export async function sequenceOutbox(bus: Bus, options?: SequencerOptions): Prom
 
 class Sequencer implements OutboxSequencer, OwnershipListener {
   readonly #moverFor: (lease: Lease) => OutboxMover
-  readonly #platform: Platform
   #active:
     | { readonly lease: Lease; readonly stop: AbortController; readonly ended: Promise<void> }
     | undefined
   membership: Membership | undefined
   moved = 0
 
-  constructor(moverFor: (lease: Lease) => OutboxMover, platform: Platform) {
+  constructor(moverFor: (lease: Lease) => OutboxMover) {
     this.#moverFor = moverFor
-    this.#platform = platform
   }
 
   get isActive(): boolean {
@@ -78,7 +74,7 @@ class Sequencer implements OutboxSequencer, OwnershipListener {
     for (const lease of leases) {
       const stop = new AbortController()
       const mover = this.#moverFor(lease)
-      const ended = mover.run(this.#platform, stop.signal, (events) => {
+      const ended = mover.run(stop.signal, (events) => {
         this.moved += events
       })
       this.#active = { lease, stop, ended }

@@ -19,11 +19,15 @@ export class OutboxDatabase implements AsyncDisposable {
     this.schema = schema
     this.bus = bus
     this.pool = new pg.Pool({ connectionString: url, max: 20 })
+    this.pool.on('error', () => undefined)
     this.#drop = drop
   }
 
   static async open(version: 16 | 18 = 18): Promise<OutboxDatabase> {
-    const { url } = await sharedPostgres(version)
+    return await OutboxDatabase.on(await sharedPostgres(version))
+  }
+
+  static async on({ url }: { readonly url: string }): Promise<OutboxDatabase> {
     const schema = freshSchema({ url })
     const bus = await openBus({ engine: postgres({ url, schema: schema.name }), topics: [orders, notes] })
     return new OutboxDatabase(url, schema.name, bus, () => schema.drop())

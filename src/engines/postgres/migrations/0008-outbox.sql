@@ -9,6 +9,12 @@
 -- The lock is one of 1,024 that all keys share, taken in rising order: no deadlock among publishers, and the server's
 -- lock table cannot overflow however many keys a transaction publishes. Transactions that share one queue for the
 -- length of a commit, not of a transaction.
+--
+-- SETTLED NUMBERS. Rows are deleted as they are moved, and while somebody holds an old snapshot open, deleted rows stay
+-- in the index. So as not to pass over them at every step, the sequencer wants to know a number below which nothing can
+-- come any more. Numbers are drawn in periods: whoever draws holds a shared lock of the current period until its commit.
+-- When the lock of a period before can be had alone, all numbers drawn in it, and before, have been committed or never
+-- will be. At most two periods have holders, since a new one begins only after that.
 
 create table semel.outbox (
   xact xid8 not null,
@@ -40,6 +46,9 @@ create table semel.outbox_order (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
 create sequence semel.outbox_seq owned by semel.outbox_order.seq;
+create sequence semel.outbox_period owned by semel.outbox_order.seq;
+-- A sequence whose first value was not taken yet says that it was.
+select nextval('semel.outbox_seq'), nextval('semel.outbox_period');
 
 -- Events that the log cannot take, with the reason. Kept until a person decides.
 create table semel.outbox_refused (
@@ -64,12 +73,18 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_bucket integer;
+  v_period bigint;
 begin
   for v_bucket in
     select distinct (hashtextextended(o.key, hashtextextended(o.topic, 0)) & 1023)::integer as bucket
       from semel.outbox o where o.xact = new.xact and o.key is not null order by bucket
   loop
     perform pg_advisory_xact_lock(hashtext('semel.outbox'), v_bucket);
+  end loop;
+  loop
+    select p.last_value into v_period from semel.outbox_period p;
+    perform pg_advisory_xact_lock_shared(hashtext('semel.outbox'), -v_period::integer);
+    exit when v_period = (select p.last_value from semel.outbox_period p);
   end loop;
   -- Another number replaces the first one where `set constraints all immediate` made this run before the last event.
   insert into semel.outbox_order as r (xact, seq) values (new.xact, nextval('semel.outbox_seq'))
@@ -155,24 +170,52 @@ $$;
 revoke execute on function semel.publish(text, text, text, json, text, text, timestamptz, json) from public;
 revoke execute on function semel.publish_event(text) from public;
 
--- Takes events out of the outbox, in their order; at most so many, and of so much data. Called in the transaction that
--- appends them to the log, so an event is in the log if and only if it left the outbox.
-create function semel.outbox_take(p_events integer, p_bytes bigint) returns setof semel.outbox
+-- Begins another period, if nobody draws numbers in the one before the current any more; else null. Answers a number
+-- which is settled when this has worked once more. It is good for this server only, as `server` tells: one that was
+-- promoted may draw numbers again that another had drawn.
+create function semel.outbox_settle(out seq bigint, out server text)
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_period bigint;
+begin
+  select p.last_value into v_period from semel.outbox_period p;
+  if not pg_try_advisory_xact_lock(hashtext('semel.outbox'), (1 - v_period)::integer)
+    or v_period <> (select p.last_value from semel.outbox_period p) then
+    return;
+  end if;
+  select o.last_value, pg_postmaster_start_time()::text into seq, server from semel.outbox_seq o;
+  perform nextval('semel.outbox_period');
+end
+$$;
+
+-- Takes events out of the outbox, in their order; at most so many, and of so much data. Called in the transaction that
+-- appends them to the log, so an event is in the log if and only if it left the outbox. Below p_settled, a number of
+-- p_server, nothing is looked for.
+create function semel.outbox_take(p_events integer, p_bytes bigint, p_settled bigint, p_server text)
+returns table (
+  seq bigint, id bigint, topic text, partitions bigint, key text, event_id text, type text, source text,
+  time_ms bigint, attributes text, encoding text, data text, created_ms bigint
+)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_after bigint := case when p_server = pg_postmaster_start_time()::text then p_settled else 0 end;
   v_orders xid8[];
+  v_seqs bigint[];
   v_taken semel.outbox[];
 begin
-  select array_agg(r.xact order by r.seq) into v_orders
-    from (select o.xact, o.seq from semel.outbox_order o order by o.seq limit p_events) r;
+  select array_agg(r.xact order by r.seq), array_agg(r.seq order by r.seq) into v_orders, v_seqs
+    from (select o.xact, o.seq from semel.outbox_order o where o.seq > v_after order by o.seq limit p_events) r;
   if v_orders is null then
     return;
   end if;
-  select array_agg(s.o order by s.n) into v_taken
+  select array_agg(s.o order by s.n_events) into v_taken
     from (
-      select o, u.n, row_number() over w as n_events, sum(octet_length(o.data)) over w as n_bytes
+      select o, row_number() over w as n_events, sum(octet_length(o.data)) over w as n_bytes
         from unnest(v_orders) with ordinality u (xact, n)
         cross join lateral (select * from semel.outbox r where r.xact = u.xact order by r.id limit p_events) o
         window w as (order by u.n, o.id)
@@ -182,7 +225,17 @@ begin
   delete from semel.outbox o using unnest(v_taken) t where o.xact = t.xact and o.id = t.id;
   delete from semel.outbox_order r
     where r.xact = any (v_orders) and not exists (select 1 from semel.outbox o where o.xact = r.xact);
-  return query select * from unnest(v_taken);
+  return query
+    select u.seq, t.id, t.topic, c.partitions, t.key, t.event_id, t.type, t.source, t.time_ms, t.attributes,
+        t.encoding, t.data, t.created_ms
+      from unnest(v_taken) with ordinality t (xact, id, is_first, topic, key, event_id, type, source, time_ms,
+        attributes, encoding, data, created_ms, n)
+      join unnest(v_orders, v_seqs) u (xact, seq) on u.xact = t.xact
+      join (
+        select r.name, count(*) as partitions
+          from semel.topic r join semel.partition p on p.topic_id = r.id group by r.name
+      ) c on c.name = t.topic
+      order by t.n;
 end
 $$;
 
