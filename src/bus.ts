@@ -223,6 +223,11 @@ export class Bus implements AsyncDisposable {
     })
   }
 
+  /** Its declared topics by name. */
+  get topics(): ReadonlyMap<string, AnyTopic> {
+    return this.#topics
+  }
+
   /** The engine behind this bus, guarded. For tools that go below the API. */
   get engine(): Engine {
     return this.#engine

@@ -136,6 +136,8 @@ create table semel.topic (
 
 CREATE UNIQUE INDEX batch_seq ON semel.batch USING btree (topic_id, seq) WHERE (seq IS NOT NULL);
 
+create sequence semel.outbox_period;
+
 create sequence semel.outbox_seq;
 
 CREATE OR REPLACE FUNCTION semel."position"(p_grp text, p_topic text, p_partition integer)
@@ -360,12 +362,18 @@ CREATE OR REPLACE FUNCTION semel.outbox_number()
 AS $function$
 declare
   v_bucket integer;
+  v_period bigint;
 begin
   for v_bucket in
     select distinct (hashtextextended(o.key, hashtextextended(o.topic, 0)) & 1023)::integer as bucket
       from "semel".outbox o where o.xact = new.xact and o.key is not null order by bucket
   loop
     perform pg_advisory_xact_lock(hashtext('"semel".outbox'), v_bucket);
+  end loop;
+  loop
+    select p.last_value into v_period from "semel".outbox_period p;
+    perform pg_advisory_xact_lock_shared(hashtext('"semel".outbox'), -v_period::integer);
+    exit when v_period = (select p.last_value from "semel".outbox_period p);
   end loop;
   insert into "semel".outbox_order as r (xact, seq) values (new.xact, nextval('"semel".outbox_seq'))
     on conflict (xact) do update set seq = excluded.seq;
@@ -445,6 +453,25 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION semel.outbox_settle(OUT seq bigint, OUT server text)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_period bigint;
+begin
+  select p.last_value into v_period from "semel".outbox_period p;
+  if not pg_try_advisory_xact_lock(hashtext('"semel".outbox'), (1 - v_period)::integer)
+    or v_period <> (select p.last_value from "semel".outbox_period p) then
+    return;
+  end if;
+  select o.last_value, pg_postmaster_start_time()::text into seq, server from "semel".outbox_seq o;
+  perform nextval('"semel".outbox_period');
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION semel.outbox_status(p_grp text, p_store text, p_key text)
  RETURNS TABLE(waiting bigint, oldest_ms bigint, refused bigint, refusal text, problem text)
  LANGUAGE sql
@@ -463,23 +490,26 @@ AS $function$
       where t.grp = p_grp limit 1)
 $function$;
 
-CREATE OR REPLACE FUNCTION semel.outbox_take(p_events integer, p_bytes bigint)
- RETURNS SETOF semel.outbox
+CREATE OR REPLACE FUNCTION semel.outbox_take(p_events integer, p_bytes bigint, p_settled bigint, p_server text)
+ RETURNS TABLE(seq bigint, id bigint, topic text, partitions bigint, key text, event_id text, type text, source text, time_ms bigint, attributes text, encoding text, data text, created_ms bigint)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+#variable_conflict use_column
 declare
+  v_after bigint := case when p_server = pg_postmaster_start_time()::text then p_settled else 0 end;
   v_orders xid8[];
+  v_seqs bigint[];
   v_taken "semel".outbox[];
 begin
-  select array_agg(r.xact order by r.seq) into v_orders
-    from (select o.xact, o.seq from "semel".outbox_order o order by o.seq limit p_events) r;
+  select array_agg(r.xact order by r.seq), array_agg(r.seq order by r.seq) into v_orders, v_seqs
+    from (select o.xact, o.seq from "semel".outbox_order o where o.seq > v_after order by o.seq limit p_events) r;
   if v_orders is null then
     return;
   end if;
-  select array_agg(s.o order by s.n) into v_taken
+  select array_agg(s.o order by s.n_events) into v_taken
     from (
-      select o, u.n, row_number() over w as n_events, sum(octet_length(o.data)) over w as n_bytes
+      select o, row_number() over w as n_events, sum(octet_length(o.data)) over w as n_bytes
         from unnest(v_orders) with ordinality u (xact, n)
         cross join lateral (select * from "semel".outbox r where r.xact = u.xact order by r.id limit p_events) o
         window w as (order by u.n, o.id)
@@ -489,7 +519,17 @@ begin
   delete from "semel".outbox o using unnest(v_taken) t where o.xact = t.xact and o.id = t.id;
   delete from "semel".outbox_order r
     where r.xact = any (v_orders) and not exists (select 1 from "semel".outbox o where o.xact = r.xact);
-  return query select * from unnest(v_taken);
+  return query
+    select u.seq, t.id, t.topic, c.partitions, t.key, t.event_id, t.type, t.source, t.time_ms, t.attributes,
+        t.encoding, t.data, t.created_ms
+      from unnest(v_taken) with ordinality t (xact, id, is_first, topic, key, event_id, type, source, time_ms,
+        attributes, encoding, data, created_ms, n)
+      join unnest(v_orders, v_seqs) u (xact, seq) on u.xact = t.xact
+      join (
+        select r.name, count(*) as partitions
+          from "semel".topic r join "semel".partition p on p.topic_id = r.id group by r.name
+      ) c on c.name = t.topic
+      order by t.n;
 end
 $function$;
 

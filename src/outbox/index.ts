@@ -16,4 +16,12 @@ export {
   type PublishInOptions,
   publishIn,
 } from './publish-in.ts'
+export {
+  type OutboxRelay,
+  type OutboxSource,
+  type RelayOptions,
+  relayOutbox,
+  type WaitingRow,
+} from './relay.ts'
 export { type OutboxSequencer, type SequencerOptions, sequenceOutbox } from './sequencer.ts'
+export { publishInSqlite, type SqliteOutboxOptions, sqliteOutbox } from './sqlite-outbox.ts'

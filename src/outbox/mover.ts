@@ -1,30 +1,39 @@
+import type { Bus } from '../bus.ts'
 import type { AppendBatch, Engine, Lease, StateChanges, UnitTransaction } from '../engine/engine.ts'
 import type { OutboxProblem } from '../engine/status.ts'
 import { outboxTask, storeNames } from '../engine/store-names.ts'
-import { hasCode, isSemelError, type SemelError } from '../errors.ts'
+import { hasCode, isSemelError } from '../errors.ts'
 import type { EventRecord } from '../event/event.ts'
 import { partitionOfKey } from '../event/partition-of-key.ts'
 import { limits } from '../limits.ts'
 import type { Platform } from '../platform/platform.ts'
 import { sleep } from '../platform/wait.ts'
 import { retryDelayMs } from '../runtime/retry-policy.ts'
-import { isEventsFault, recordOfRow } from './outbox-event.ts'
+import { decodeRows, type GoodRow, type RefusedRow, reasonOf } from './outbox-event.ts'
 import { OutboxTable, type TakenRow } from './outbox-table.ts'
+import { publishRelayed } from './publish-rows.ts'
 import { SettledNumbers } from './settled-numbers.ts'
 
 const batchEvents = 1_000
 const batchBytes = limits.unitBytesMax / 4
 const retryPolicy = { attempts: 1, baseDelayMs: 10, maxDelayMs: 5_000, onExhausted: 'block' } as const
 
-interface Refused {
-  readonly row: TakenRow
-  readonly reason: string
+export interface MoverParts {
+  /** The engine that keeps the outbox. */
+  readonly engine: Engine
+  /** Where events go if not into the same engine's log. */
+  readonly into: Bus | undefined
+  readonly schema: string
+  readonly platform: Platform
 }
 
 /**
  * Moves events from the outbox to the log while this process holds the lease. A step is one transaction: rows leave the
  * outbox, events enter the log, and the task's epoch and position are compared. Whatever happens to us, to the server
  * or to the answer, an event is in one of the two places, and in one only.
+ *
+ * With `into`, events are published to another bus before the transaction commits. A kill in between makes them be
+ * published again, which their ids make harmless (N1).
  *
  *  MANY -> ONE BY ONE   the log refused an event of the batch (ID_CONFLICT): as many steps of one event follow, so that
  *                       the event at fault is found and set aside, with the reason, and no other
@@ -33,6 +42,7 @@ interface Refused {
  */
 export class OutboxMover {
   readonly #engine: Engine
+  readonly #into: Bus | undefined
   readonly #lease: Lease
   readonly #table: OutboxTable
   readonly #platform: Platform
@@ -41,8 +51,9 @@ export class OutboxMover {
   #oneByOne = 0
   #problem: OutboxProblem | undefined
 
-  constructor(engine: Engine, lease: Lease, schema: string, platform: Platform) {
+  constructor({ engine, into, schema, platform }: MoverParts, lease: Lease) {
     this.#engine = engine
+    this.#into = into
     this.#lease = lease
     this.#table = new OutboxTable(schema)
     this.#platform = platform
@@ -101,17 +112,21 @@ export class OutboxMover {
   }
 
   async #move(transaction: UnitTransaction, rows: readonly TakenRow[]): Promise<void> {
-    const { appends, refused } = this.#sort(rows)
+    const { good, refused } = decodeRows(rows)
     try {
+      if (this.#into !== undefined) await publishRelayed(this.#into, good)
+      const appends = this.#into === undefined ? batchesOf(good) : []
       await this.#commit(transaction, appends, refused, rows.length)
     } catch (error) {
-      if (rows.length > 1 || !isEventsFault(error)) throw error
+      if (rows.length > 1 || !hasCode(error, 'ID_CONFLICT')) throw error
+      // Its rows are locked until it ends.
+      await transaction.rollback()
       await this.#setAside(rows[0]!, error)
     }
   }
 
   /** The log would not take this one event, so it is kept beside the outbox with the reason. */
-  async #setAside(row: TakenRow, error: SemelError): Promise<void> {
+  async #setAside(row: TakenRow, error: unknown): Promise<void> {
     const transaction = await this.#engine.begin(this.#lease, new AbortController().signal)
     try {
       const [taken] = await this.#numbers.take(transaction, 1, batchBytes)
@@ -126,7 +141,7 @@ export class OutboxMover {
   async #commit(
     transaction: UnitTransaction,
     appends: readonly AppendBatch[],
-    refused: readonly Refused[],
+    refused: readonly RefusedRow<TakenRow>[],
     count: number,
   ): Promise<void> {
     for (const { row, reason } of refused) await this.#table.setAside(transaction, row, reason)
@@ -147,27 +162,6 @@ export class OutboxMover {
   /** An empty outbox is no problem any more. */
   async #nothing(transaction: UnitTransaction): Promise<void> {
     if (this.#problem !== undefined) await this.#commit(transaction, [], [], 0)
-  }
-
-  #sort(rows: readonly TakenRow[]): { appends: readonly AppendBatch[]; refused: readonly Refused[] } {
-    const batches = new Map<string, { topic: string; partition: number; records: EventRecord[] }>()
-    const refused: Refused[] = []
-    for (const row of rows) {
-      try {
-        const record = recordOfRow(row)
-        const partition =
-          record.key === null ? row.place % row.partitions : partitionOfKey(record.key, row.partitions)
-        const name = `${partition}/${row.topic}`
-        const batch = batches.get(name) ?? { topic: row.topic, partition, records: [] }
-        batches.set(name, batch)
-        batch.records.push(record)
-      } catch (error) {
-        if (!isEventsFault(error)) throw error
-        refused.push({ row, reason: reasonOf(error) })
-      }
-    }
-    const appends = [...batches.values()].map((batch) => ({ ...batch, callOf: undefined, fresh: false }))
-    return { appends, refused }
   }
 
   /** For the status, which any process may ask for. If even this cannot be written, the next attempt says so again. */
@@ -193,11 +187,21 @@ export class OutboxMover {
   }
 }
 
+/** One batch for each partition. Events without a key are spread by their number. */
+function batchesOf(good: readonly GoodRow<TakenRow>[]): readonly AppendBatch[] {
+  const batches = new Map<string, { topic: string; partition: number; records: EventRecord[] }>()
+  for (const { topic, row, record } of good) {
+    const { place, partitions } = row
+    const partition = record.key === null ? place % partitions : partitionOfKey(record.key, partitions)
+    const name = `${partition}/${topic}`
+    const batch = batches.get(name) ?? { topic, partition, records: [] }
+    batches.set(name, batch)
+    batch.records.push(record)
+  }
+  return [...batches.values()].map((batch) => ({ ...batch, callOf: undefined, fresh: false }))
+}
+
 function problemChange(problem: OutboxProblem | undefined): StateChanges {
   const value = problem === undefined ? undefined : JSON.stringify(problem)
   return { store: storeNames.outbox, keys: [outboxTask.problemKey], values: [value] }
-}
-
-function reasonOf({ code, message }: SemelError): string {
-  return `${code}: ${message}`
 }

@@ -34,7 +34,7 @@ export function encodeData(data: unknown): { readonly encoding: string; readonly
  * The event of a row, checked again: any program may write to an outbox by SQL. A SemelError says what the log could
  * not take.
  */
-export function recordOfRow(row: OutboxRow): EventRecord {
+function recordOfRow(row: OutboxRow): EventRecord {
   const { id, key, type, source, time } = row
   const given = { ...parseAttributes(row.attributes), id, key, type, source, time }
   return makeRecord(decodeData(row), given, { type, source }, null, time, noIds)
@@ -71,21 +71,35 @@ function parsed(text: string, code: 'INVALID_ATTRIBUTE', field: string): unknown
   }
 }
 
-/** Whether this says that the event itself is at fault, so that it will be refused tomorrow as well. */
-export function isEventsFault(error: unknown): error is SemelError {
-  return isSemelError(error) && error.outcome === 'not-applied' && eventsFaults.has(error.code)
+export interface GoodRow<Row extends OutboxRow> {
+  readonly topic: string
+  readonly row: Row
+  readonly record: EventRecord
 }
 
-const eventsFaults: ReadonlySet<string> = new Set([
-  'UNKNOWN_TOPIC',
-  'UNKNOWN_OPTION',
-  'INVALID_ID',
-  'INVALID_KEY',
-  'INVALID_DATA',
-  'INVALID_ATTRIBUTE',
-  'INVALID_OPTION',
-  'INVALID_TIME',
-  'TOO_DEEP',
-  'TOO_LARGE',
-  'ID_CONFLICT',
-])
+export interface RefusedRow<Row extends OutboxRow> {
+  readonly row: Row
+  readonly reason: string
+}
+
+/** Rows as events, and those that are none, with the reason. */
+export function decodeRows<Row extends OutboxRow>(
+  rows: readonly Row[],
+): { readonly good: readonly GoodRow<Row>[]; readonly refused: readonly RefusedRow<Row>[] } {
+  const good: GoodRow<Row>[] = []
+  const refused: RefusedRow<Row>[] = []
+  for (const row of rows) {
+    try {
+      good.push({ topic: row.topic, row, record: recordOfRow(row) })
+    } catch (error) {
+      if (!isSemelError(error)) throw error
+      refused.push({ row, reason: reasonOf(error) })
+    }
+  }
+  return { good, refused }
+}
+
+/** For whoever has to decide about a refused event. */
+export function reasonOf(error: unknown): string {
+  return isSemelError(error) ? `${error.code}: ${error.message}` : String(error)
+}

@@ -1,10 +1,8 @@
 import { checkAgainstSchema } from '../event/check-schema.ts'
 import { type PublishAttributes, Topic } from '../event/topic.ts'
-import { UuidV7Generator } from '../event/uuid-v7.ts'
 import { checkOptionNames, invalidOption, requireFunction, requireOptions } from '../options.ts'
-import { realPlatform } from '../platform/real-platform.ts'
-import { CallPreparer } from '../runtime/prepare-call.ts'
 import { encodeOutboxEvent } from './outbox-event.ts'
+import { outboxPreparer } from './outbox-preparer.ts'
 
 /**
  * A transaction that the caller began, with somebody's library, and will end. An adapter makes one of the library's own
@@ -30,9 +28,6 @@ export interface PublishInOptions {
   readonly schema?: string | undefined
 }
 
-const ids = new UuidV7Generator(realPlatform)
-const preparer = new CallPreparer(ids, () => realPlatform.clock.now())
-
 /**
  * Publishes one event within the caller's transaction: it gets into the topic if and only if that transaction commits,
  * and soon after it does. Events of one key get there in the order in which their transactions committed.
@@ -53,8 +48,7 @@ export async function publishIn<T>(
   if (!(topic instanceof Topic)) throw invalidOption('topic', 'a topic', topic)
   const statement = statementFor(options)
   const checked = await checkAgainstSchema(topic, data)
-  const { batches } = preparer.prepare([{ topic, data: checked, attributes }])
-  const record = batches[0]!.records[0]!
+  const record = outboxPreparer.prepare(topic, checked, attributes)
   await transaction.publish(statement, encodeOutboxEvent(topic.name, record))
   return record.id
 }

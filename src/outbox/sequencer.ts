@@ -1,15 +1,20 @@
-import type { Bus } from '../bus.ts'
+import { Bus } from '../bus.ts'
 import type { Lease, Membership, OwnershipListener } from '../engine/engine.ts'
 import { outboxTask } from '../engine/store-names.ts'
 import { SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { checkOptionNames, requireOptions, wholeNumber } from '../options.ts'
+import { checkOptionNames, invalidOption, requireOptions, wholeNumber } from '../options.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import { OutboxMover } from './mover.ts'
 
 export interface SequencerOptions {
   /** A sequencer that is silent for this long is replaced. Default 10 s. */
   readonly leaseMs?: number | undefined
+  /**
+   * Where events go: an open bus on another engine, which declares the same topics. Default: the log beside the outbox.
+   * A kill may then make events be published twice; they keep their ids, so that the second is left out (N1).
+   */
+  readonly into?: Bus | undefined
 }
 
 /** A process that stands ready to move events from the outbox to their topics. One of all of them does. */
@@ -31,12 +36,14 @@ export interface OutboxSequencer extends AsyncDisposable {
  */
 export async function sequenceOutbox(bus: Bus, options?: SequencerOptions): Promise<OutboxSequencer> {
   const given = requireOptions('sequenceOutbox', options)
-  checkOptionNames('sequenceOutbox', given, ['leaseMs'])
+  checkOptionNames('sequenceOutbox', given, ['leaseMs', 'into'])
   const leaseMs = wholeNumber('leaseMs', given.leaseMs, {
     min: limits.leaseMsMin,
     max: limits.leaseMsMax,
     fallback: limits.leaseMsDefault,
   })
+  const { into } = given
+  if (into !== undefined && !(into instanceof Bus)) throw invalidOption('into', 'an open bus', into)
   const { engine } = bus
   const { outbox, storage } = await engine.status()
   if (outbox === undefined) {
@@ -44,9 +51,8 @@ export async function sequenceOutbox(bus: Bus, options?: SequencerOptions): Prom
       hint: 'use relayOutbox for an outbox in another database',
     })
   }
-  const sequencer = new Sequencer(
-    (lease) => new OutboxMover(engine, lease, String(storage.schema), realPlatform),
-  )
+  const parts = { engine, into, schema: String(storage.schema), platform: realPlatform }
+  const sequencer = new Sequencer((lease) => new OutboxMover(parts, lease))
   const { group, topic } = outboxTask
   const report = () => ({ inFlight: 0, retries: 0, handled: sequencer.moved, commitMs: { p50: 0, p99: 0 } })
   const topics = [{ topic, partitions: 1 }]

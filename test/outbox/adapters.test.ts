@@ -92,7 +92,7 @@ for (const [index, [name, open]] of Object.entries(libraries).entries()) {
     })
     after(() => library.close())
 
-    test('an event exists if and only if the transaction committed', async () => {
+    test('an event exists if and only if the transaction committed (P5)', async () => {
       await library.transaction(async ({ outbox, insert }) => {
         await insert(first)
         assert.equal(await publish(outbox, first), `account-${first}`)

@@ -24,7 +24,7 @@ async function liveAndDie(child: ChildProcess): Promise<void> {
   assert.equal(signal, 'SIGKILL', `ended with ${code}`)
 }
 
-test('sequencers killed at named steps and at random: nothing lost, nothing doubled, in order', async () => {
+test('sequencers killed at named steps and at random: nothing lost, nothing doubled, in order (P5)', async () => {
   await using database = await OutboxDatabase.open()
   const publishers = await CountedPublishers.on(database)
   let stop = false

@@ -126,7 +126,29 @@ test('a number drawn too early is drawn again (set constraints all immediate)', 
   assert.ok(ids.includes('b1'))
 })
 
-test('many writers with random delays and rollbacks, two sequencers: once each, in commit order per key', async () => {
+test('in transactions of every isolation level, and with triggers switched off', async () => {
+  await using database = await OutboxDatabase.open()
+  for (const level of ['read committed', 'repeatable read', 'serializable']) {
+    const clients = [await database.pool.connect(), await database.pool.connect()]
+    for (const client of clients) await client.query(`begin isolation level ${level}; select 1`)
+    for (const [n, client] of clients.entries()) await publishOrder(database, client, `${level} ${n}`)
+    for (const client of clients.reverse()) await client.query('commit')
+    for (const client of clients) client.release()
+  }
+  await database.transaction(async (client) => {
+    await client.query('set local session_replication_role = replica')
+    await publishOrder(database, client, 'replica')
+  })
+  await using _ = await sequenceOutbox(database.bus)
+  await until(async () => (await database.waiting()) === 0)
+  const levels = ['read committed', 'repeatable read', 'serializable'].flatMap((level) => [
+    `${level} 1`,
+    `${level} 0`,
+  ])
+  assert.deepEqual(await database.ids(), [...levels, 'replica'])
+})
+
+test('many writers with random delays and rollbacks, two sequencers: once each, in commit order per key (P5)', async () => {
   await using database = await OutboxDatabase.open()
   const publishers = await CountedPublishers.on(database)
   const other = await database.openBus('other')

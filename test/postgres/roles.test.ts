@@ -56,7 +56,7 @@ test('the documented rights are enough, and do not let an event be changed or de
     await useEverything(await engines.open({ url: stranger.url }))
     const { name } = engines.schema
     await queryOnce(stranger.url, `select ${name}.publish('orders', 'k', 'order.placed', '1')`)
-    const taken = await queryOnce(stranger.url, `select key from ${name}.outbox_take(10, 1000)`)
+    const taken = await queryOnce(stranger.url, `select key from ${name}.outbox_take(10, 1000, 0, '')`)
     assert.deepEqual(taken, [{ key: 'k' }])
     for (const statement of [
       `delete from ${name}.batch`,

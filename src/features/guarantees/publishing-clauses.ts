@@ -230,7 +230,23 @@ export const publishClauses: readonly Clause[] = [
       proof(publish, 'P4: the key decides'),
     ],
   },
+  {
+    id: 'P5',
+    text: "an event of the user's own transaction (semel/outbox) exists if and only if that commits, per key in commit order",
+    kind: 'promise',
+    judge: judgeOutbox,
+    proofs: [
+      proofOn(['postgres'], 'test/outbox/adapters.test.ts', 'if and only if the transaction committed (P5)'),
+      proofOn(['postgres'], 'test/outbox/sequencer.test.ts', 'in commit order per key (P5)'),
+      proofOn(['postgres'], 'test/outbox/kill.test.ts', 'nothing lost, nothing doubled, in order (P5)'),
+      proofOn(['sqlite'], 'test/outbox/sqlite.test.ts', 'nothing lost, nothing doubled, in order (P5)'),
+    ],
+  },
 ]
+
+function judgeOutbox({ facts }: GuaranteeSetting): Judgement {
+  return facts.sql === undefined ? notApplicable('a database keeps the outbox') : holds()
+}
 
 export const dedupClauses: readonly Clause[] = [
   {

@@ -97,6 +97,9 @@ create constraint trigger outbox_number after insert on semel.outbox
   deferrable initially deferred
   for each row when (new.is_first) execute function semel.outbox_number();
 
+-- Also for a session that loads data with triggers switched off (session_replication_role).
+alter table semel.outbox enable always trigger outbox_number;
+
 -- Checks what the log will demand, as far as SQL can, so that the mistake is the publisher's error and not a refused
 -- event that nobody waits for.
 create function semel.outbox_put(
@@ -174,7 +177,7 @@ revoke execute on function semel.publish_event(text) from public;
 -- which is settled when this has worked once more. It is good for this server only, as `server` tells: one that was
 -- promoted may draw numbers again that another had drawn.
 create function semel.outbox_settle(out seq bigint, out server text)
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
