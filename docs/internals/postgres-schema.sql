@@ -361,12 +361,12 @@ CREATE OR REPLACE FUNCTION semel.outbox_number()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
+  v_setting text := "semel".outbox_setting();
   v_bucket integer;
   v_period bigint;
 begin
   for v_bucket in
-    select distinct (hashtextextended(o.key, hashtextextended(o.topic, 0)) & 1023)::integer as bucket
-      from "semel".outbox o where o.xact = new.xact and o.key is not null order by bucket
+    select q::integer from string_to_table(current_setting(v_setting, true), ',') q where q <> '' order by 1
   loop
     perform pg_advisory_xact_lock(hashtext('"semel".outbox'), v_bucket);
   end loop;
@@ -377,6 +377,7 @@ begin
   end loop;
   insert into "semel".outbox_order as r (xact, seq) values (new.xact, nextval('"semel".outbox_seq'))
     on conflict (xact) do update set seq = excluded.seq;
+  perform set_config(v_setting, '', true);
   return null;
 end
 $function$;
@@ -387,8 +388,9 @@ CREATE OR REPLACE FUNCTION semel.outbox_put(p_topic text, p_key text, p_id text,
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  v_xact xid8 := pg_current_xact_id();
-  v_is_first boolean;
+  v_setting text := "semel".outbox_setting();
+  v_queues text := coalesce(current_setting(v_setting, true), '');
+  v_queue text := '';
 begin
   if p_topic is null or not exists (select 1 from "semel".topic t where t.name = p_topic) then
     raise exception 'semel: topic % does not exist', coalesce(quote_literal(p_topic), 'null') using
@@ -408,11 +410,15 @@ begin
   if p_data is null or octet_length(p_data) > 1500000 then
     raise exception 'semel: data is JSON of at most 1 MiB' using errcode = 'invalid_parameter_value';
   end if;
-  v_is_first := exists (select 1 from "semel".outbox_order r where r.xact = v_xact)
-    or not exists (select 1 from "semel".outbox o where o.xact = v_xact);
+  if p_key is not null then
+    v_queue := (hashtextextended(p_key, hashtextextended(p_topic, 0)) & 1023)::text;
+  end if;
+  if v_queues = '' or strpos(v_queues, ',' || v_queue || ',') = 0 then
+    perform set_config(v_setting, coalesce(nullif(v_queues, ''), ',') || v_queue || ',', true);
+  end if;
   insert into "semel".outbox
     (xact, is_first, topic, key, event_id, type, source, time_ms, attributes, encoding, data, created_ms)
-    values (v_xact, v_is_first, p_topic, p_key, coalesce(p_id, gen_random_uuid()::text), coalesce(p_type, p_topic),
+    values (pg_current_xact_id(), v_queues = '', p_topic, p_key, coalesce(p_id, gen_random_uuid()::text), coalesce(p_type, p_topic),
       coalesce(p_source, '/semel'), coalesce(p_time_ms, "semel".now_ms()), p_attributes, p_encoding, p_data,
       "semel".now_ms())
     returning event_id into p_id;
@@ -452,6 +458,12 @@ begin
       "semel".now_ms(), p_reason);
 end
 $function$;
+
+CREATE OR REPLACE FUNCTION semel.outbox_setting()
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+RETURN ('semel_outbox.q'::text || to_hex(hashtextextended('"semel".outbox'::text, (0)::bigint)));
 
 CREATE OR REPLACE FUNCTION semel.outbox_settle(OUT seq bigint, OUT server text)
  RETURNS record

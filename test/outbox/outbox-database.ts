@@ -13,6 +13,7 @@ export class OutboxDatabase implements AsyncDisposable {
   readonly bus: Bus
   readonly pool: pg.Pool
   readonly #drop: () => Promise<void>
+  readonly #held = new Set<pg.PoolClient>()
 
   private constructor(url: string, schema: string, bus: Bus, drop: () => Promise<void>) {
     this.url = url
@@ -20,6 +21,8 @@ export class OutboxDatabase implements AsyncDisposable {
     this.bus = bus
     this.pool = new pg.Pool({ connectionString: url, max: 20 })
     this.pool.on('error', () => undefined)
+    this.pool.on('acquire', (client) => this.#held.add(client))
+    this.pool.on('release', (_, client) => this.#held.delete(client))
     this.#drop = drop
   }
 
@@ -70,8 +73,10 @@ export class OutboxDatabase implements AsyncDisposable {
     return (await readAll(this.bus, orders)).map(({ id }) => id)
   }
 
+  /** Also after a test that failed with a connection in its hands. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.bus.stop()
+    for (const client of this.#held) client.release(true)
     await this.pool.end()
     await this.#drop()
   }

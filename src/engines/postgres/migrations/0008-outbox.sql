@@ -67,17 +67,24 @@ create table semel.outbox_refused (
   reason text not null
 );
 
+-- Name of the setting, local to a transaction, in which it keeps the queues of its keys so far: ',17,900,'. Absent or
+-- empty: no event since the last number. A savepoint that is rolled back takes its queues along. A table would not do:
+-- reading it would make transactions of the level serializable fail each other for nothing.
+create function semel.outbox_setting() returns text
+language sql immutable
+return 'semel_outbox.q' || to_hex(hashtextextended('semel.outbox', 0));
+
 create function semel.outbox_number() returns trigger
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_setting text := semel.outbox_setting();
   v_bucket integer;
   v_period bigint;
 begin
   for v_bucket in
-    select distinct (hashtextextended(o.key, hashtextextended(o.topic, 0)) & 1023)::integer as bucket
-      from semel.outbox o where o.xact = new.xact and o.key is not null order by bucket
+    select q::integer from string_to_table(current_setting(v_setting, true), ',') q where q <> '' order by 1
   loop
     perform pg_advisory_xact_lock(hashtext('semel.outbox'), v_bucket);
   end loop;
@@ -89,6 +96,7 @@ begin
   -- Another number replaces the first one where `set constraints all immediate` made this run before the last event.
   insert into semel.outbox_order as r (xact, seq) values (new.xact, nextval('semel.outbox_seq'))
     on conflict (xact) do update set seq = excluded.seq;
+  perform set_config(v_setting, '', true);
   return null;
 end
 $$;
@@ -110,8 +118,9 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_xact xid8 := pg_current_xact_id();
-  v_is_first boolean;
+  v_setting text := semel.outbox_setting();
+  v_queues text := coalesce(current_setting(v_setting, true), '');
+  v_queue text := '';
 begin
   if p_topic is null or not exists (select 1 from semel.topic t where t.name = p_topic) then
     raise exception 'semel: topic % does not exist', coalesce(quote_literal(p_topic), 'null') using
@@ -131,13 +140,15 @@ begin
   if p_data is null or octet_length(p_data) > 1500000 then
     raise exception 'semel: data is JSON of at most 1 MiB' using errcode = 'invalid_parameter_value';
   end if;
-  -- The row with the lowest id is always the one that draws the number: a savepoint that is rolled back takes away
-  -- what came after it. After the number was drawn, another must be.
-  v_is_first := exists (select 1 from semel.outbox_order r where r.xact = v_xact)
-    or not exists (select 1 from semel.outbox o where o.xact = v_xact);
+  if p_key is not null then
+    v_queue := (hashtextextended(p_key, hashtextextended(p_topic, 0)) & 1023)::text;
+  end if;
+  if v_queues = '' or strpos(v_queues, ',' || v_queue || ',') = 0 then
+    perform set_config(v_setting, coalesce(nullif(v_queues, ''), ',') || v_queue || ',', true);
+  end if;
   insert into semel.outbox
     (xact, is_first, topic, key, event_id, type, source, time_ms, attributes, encoding, data, created_ms)
-    values (v_xact, v_is_first, p_topic, p_key, coalesce(p_id, gen_random_uuid()::text), coalesce(p_type, p_topic),
+    values (pg_current_xact_id(), v_queues = '', p_topic, p_key, coalesce(p_id, gen_random_uuid()::text), coalesce(p_type, p_topic),
       coalesce(p_source, '/semel'), coalesce(p_time_ms, semel.now_ms()), p_attributes, p_encoding, p_data,
       semel.now_ms())
     returning event_id into p_id;
