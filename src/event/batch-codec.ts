@@ -139,18 +139,24 @@ export class BatchEnvelopes {
     this.#binary = new Set(head.binary)
   }
 
-  /** All that counts as one event's content beside its data (`event/fingerprint.ts`), as a text to compare. */
-  contentAt(index: number): string {
+  /**
+   * All that counts as one event's content beside its data (`event/fingerprint.ts`), as texts to compare. Of an event
+   * with nothing special, `kind` is what the head of a batch of its like has between keys and times.
+   */
+  contentAt(index: number): { readonly kind: string; readonly key: string } {
     const { types, sources, keys, attrs } = this.#head
-    const kind = this.#raw.has(index) ? 'raw' : this.#binary.has(index) ? 'binary' : 'json'
-    return JSON.stringify([
-      kind,
-      typeof types === 'string' ? types : types[index],
-      typeof sources === 'string' ? sources : sources[index],
-      keys === null || typeof keys === 'string' ? keys : keys[index],
-      attrs?.subject?.[index] ?? null,
-      attrs?.datacontenttype?.[index] ?? null,
-    ])
+    const form = this.#raw.has(index) ? 'raw' : this.#binary.has(index) ? 'binary' : 'json'
+    const [subject, contentType] = [attrs?.subject?.[index], attrs?.datacontenttype?.[index]]
+    const isSpecial = form !== 'json' || subject !== undefined || contentType !== undefined
+    const special = isSpecial ? JSON.stringify([form, subject ?? null, contentType ?? null]) : ''
+    const common = JSON.stringify({
+      types: typeof types === 'string' ? types : types[index],
+      sources: typeof sources === 'string' ? sources : sources[index],
+    })
+    return {
+      kind: `${special},${common.slice(1, -1)}`,
+      key: JSON.stringify(keys === null || typeof keys === 'string' ? keys : keys[index]),
+    }
   }
 }
 

@@ -1,24 +1,18 @@
-import { hashHeadIds } from './id-hash.ts'
+import type { HashKey } from './keyed-hash.ts'
 import type { LogTables, PartitionEntry, TopicEntry } from './log-tables.ts'
 import { BatchBytes } from './stored-row.ts'
-import type { WireBatch } from './writer-protocol.ts'
+import type { WireBatch, WireRow } from './writer-protocol.ts'
 
 /** One row to be, with what is known of its ids so far. */
 export class IncomingRow extends BatchBytes {
   /** Index of its first record in the batch. */
   readonly first: number
-  #hashes: Uint32Array | undefined
   /** By index: place of an older event with the same id, out of its window. */
   expired: Map<number, number> | undefined
 
-  constructor(head: string, body: string, count: number, first: number) {
-    super(Buffer.from(head), Buffer.from(body), count)
+  constructor({ head, body, count }: WireRow, first: number, key: HashKey) {
+    super(Buffer.from(head), Buffer.from(body), count, key)
     this.first = first
-  }
-
-  hashes(seed: number): Uint32Array {
-    this.#hashes ??= hashHeadIds(this.head, this.entries, seed)
-    return this.#hashes
   }
 
   noteExpired(index: number, place: number): void {
@@ -43,7 +37,7 @@ export function incomingBatch(tables: LogTables, wire: WireBatch): IncomingBatch
   const rows: IncomingRow[] = []
   let count = 0
   for (const row of wire.rows) {
-    rows.push(new IncomingRow(row.head, row.body, row.count, count))
+    rows.push(new IncomingRow(row, count, tables.hashKey))
     count += row.count
   }
   return { wire, topic, head, rows, count }

@@ -1,4 +1,4 @@
-import { endOfString, startOfIds } from './id-hash.ts'
+import { checkPrefix, endOfString, idGap, idsStart } from './id-hash.ts'
 
 /*
  * Looks into encoded batches (`event/batch-codec.ts`) without parsing them: to find one event of a row of hundreds,
@@ -14,9 +14,9 @@ const afterKeys = Buffer.from(',"types":')
 const afterSources = Buffer.from(',"times":')
 const special = [Buffer.from(',"attrs":{'), Buffer.from(',"raw":['), Buffer.from(',"binary":[')]
 
-/** End of each entry of a JSON array, 4 bytes each: the position of the comma or bracket behind it. */
-export function entryEnds(body: Uint8Array, count: number): Uint8Array {
-  const ends = Buffer.allocUnsafe(count * 4)
+/** End of each entry of a JSON array: the position of the comma or bracket behind it. */
+export function entryEnds(body: Uint8Array, count: number): Uint32Array {
+  const ends = new Uint32Array(count)
   const last = body.length - 1
   let entry = 0
   let depth = 0
@@ -27,26 +27,17 @@ export function entryEnds(body: Uint8Array, count: number): Uint8Array {
       while (body[at] !== quote) at += body[at] === backslash ? 2 : 1
     } else if (byte === 0x7b || byte === 0x5b) depth++
     else if (byte === 0x7d || byte === 0x5d) depth--
-    else if (byte === comma && depth === 0) ends.writeUInt32LE(at, 4 * entry++)
+    else if (byte === comma && depth === 0) ends[entry++] = at
   }
-  ends.writeUInt32LE(last, 4 * entry)
+  ends[entry] = last
   return ends
-}
-
-/** Bytes of one entry of the body. */
-export function entryAt(body: Uint8Array, ends: Uint8Array, index: number): Uint8Array {
-  return body.subarray(index === 0 ? 1 : uint32At(ends, index - 1) + 1, uint32At(ends, index))
-}
-
-function uint32At(bytes: Uint8Array, index: number): number {
-  const at = 4 * index
-  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0
 }
 
 /** Bytes of one id between its quotes, escapes included. */
 export function idAt(head: Uint8Array, index: number): Uint8Array {
-  let start = startOfIds(head)
-  for (let i = 0; i < index; i++) start = endOfString(head, start) + 3
+  checkPrefix(head)
+  let start = idsStart
+  for (let i = 0; i < index; i++) start = endOfString(head, start) + idGap
   return head.subarray(start, endOfString(head, start))
 }
 
@@ -58,7 +49,7 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 export interface HeadLayout {
   readonly keysStart: number
   /** `"types":…,"sources":…` as text; `undefined` unless all events agree on both and have nothing special. */
-  readonly common: Uint8Array | undefined
+  readonly common: Buffer | undefined
 }
 
 export function layoutOf(head: Buffer): HeadLayout {
@@ -76,15 +67,7 @@ export function layoutOf(head: Buffer): HeadLayout {
   return { keysStart, common: isCommon ? common : undefined }
 }
 
-/** JSON text of one event's key. */
-export function keyAt(head: Uint8Array, { keysStart }: HeadLayout, index: number): Uint8Array {
-  if (head[keysStart] !== 0x5b) return head.subarray(keysStart, endOfScalar(head, keysStart))
-  let start = keysStart + 1
-  for (let i = 0; i < index; i++) start = endOfScalar(head, start) + 1
-  return head.subarray(start, endOfScalar(head, start))
-}
-
-/** A string or `null`. */
-function endOfScalar(json: Uint8Array, start: number): number {
+/** Where a string or `null` ends. */
+export function endOfScalar(json: Uint8Array, start: number): number {
   return json[start] === quote ? endOfString(json, start + 1) + 1 : start + 4
 }

@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { SemelError } from '../../errors.ts'
 import { fileKind, makePrivate } from '../../platform/files.ts'
 import type { Platform } from '../../platform/platform.ts'
+import type { HashKey } from './keyed-hash.ts'
 import { applicationId, formatVersion, schemaSql } from './schema.ts'
 import { openError } from './sqlite-errors.ts'
 import { sqliteLimits } from './sqlite-limits.ts'
@@ -11,7 +12,7 @@ export interface OpenedFile {
   readonly database: DatabaseSync
   readonly logId: string
   /** Secret to the file, so that nobody can choose event ids that hash alike. */
-  readonly hashSeed: number
+  readonly hashKey: HashKey
 }
 
 /** Opens the file for writing, creates or checks the schema, and answers the log's identity. */
@@ -81,9 +82,9 @@ function prepareSchema(
   )
   checkFormat(Number(meta.get('format')), file)
   const logId = meta.get('log_id')
-  const hashSeed = Number(meta.get('hash_seed'))
-  if (logId === undefined || !Number.isInteger(hashSeed)) throw damagedMeta(file)
-  return { logId, hashSeed }
+  const hashKey = meta.get('hash_key')
+  if (logId === undefined || !/^[\da-f]{16}$/.test(hashKey ?? '')) throw damagedMeta(file)
+  return { logId, hashKey: keyFromHex(hashKey!) }
 }
 
 function hasSchema(database: DatabaseSync): boolean {
@@ -101,11 +102,17 @@ function create(database: DatabaseSync, { random }: Platform): void {
   database.exec(schemaSql)
   database.exec(`pragma application_id = ${applicationId}`)
   const insert = database.prepare('insert into semel_meta values (?, ?)')
-  const logId = Array.from({ length: 4 }, () => random.uint32().toString(16).padStart(8, '0')).join('')
+  const hex = (words: number): string => {
+    return Array.from({ length: words }, () => random.uint32().toString(16).padStart(8, '0')).join('')
+  }
   insert.run('format', String(formatVersion))
-  insert.run('log_id', logId)
-  insert.run('hash_seed', String(random.uint32()))
+  insert.run('log_id', hex(4))
+  insert.run('hash_key', hex(2))
   insert.run('generations', '0')
+}
+
+function keyFromHex(hex: string): HashKey {
+  return { k0: Number.parseInt(hex.slice(0, 8), 16), k1: Number.parseInt(hex.slice(8), 16) }
 }
 
 function checkFormat(format: number, file: string): void {

@@ -1,23 +1,27 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { SemelError } from '../../errors.ts'
+import type { EventRecord } from '../../event/event.ts'
 import { fingerprint } from '../../event/fingerprint.ts'
-import { sameBytes } from './batch-bytes.ts'
+import type { Hash64 } from './keyed-hash.ts'
 import type { LogTables, TopicEntry } from './log-tables.ts'
+import { LookedUpRow } from './looked-up-row.ts'
 import { offsetOf, partitionIdOf } from './place.ts'
-import { BatchBytes, damagedRow, parseSkips, rowChecksum } from './stored-row.ts'
+import { type Prints, printsFrom, samePrint } from './prints.ts'
+import {
+  BatchBytes,
+  damagedRow,
+  entriesOf,
+  headChecksum,
+  printsChecksum,
+  type RowFrame,
+  rowChecksum,
+} from './stored-row.ts'
 
 const cachedRowsMax = 16
 
-interface StoredRow {
-  readonly place: number
-  readonly count: number
-  readonly appendTime: number
-  readonly skips: readonly number[]
-  readonly bytes: BatchBytes
-}
-
 /** One event of an encoded batch. */
 export interface BatchEvent {
-  readonly row: BatchBytes
+  readonly row: { readonly prints: Prints; readonly records: readonly EventRecord[] }
   readonly index: number
 }
 
@@ -40,29 +44,32 @@ export class KnownEvents {
   readonly #tables: LogTables
   readonly #file: string
   readonly #rowAt: StatementSync
-  readonly #rows = new Map<number, StoredRow>()
+  readonly #bodyOf: StatementSync
+  readonly #rows = new Map<number, LookedUpRow>()
 
   constructor(database: DatabaseSync, tables: LogTables, file: string) {
     this.#tables = tables
     this.#file = file
+    // Without the body, which comes last in the row: its pages are not touched.
     this.#rowAt = database.prepare(
-      `select place, count, append_time, crc, skips, cast(head as blob) as head, ends, cast(body as blob) as body
+      `select place, count, append_time, crc, prints_crc, skips, cast(head as blob) as head, prints
        from semel_batch where place <= ? order by place desc limit 1`,
     )
+    this.#bodyOf = database.prepare('select cast(body as blob) as body from semel_batch where place = ?')
   }
 
   /** `id` are its bytes as they stand in a head; `sinceMs` is the moment the window began. */
-  find(topic: TopicEntry, hash: { hi: number; lo: number }, id: Uint8Array, sinceMs: number): LookUp {
+  find(topic: TopicEntry, hash: Hash64, id: Uint8Array, sinceMs: number): LookUp {
     const places = topic.dedup!.candidates(hash.hi, hash.lo)
     if (places.length === 0) return nothing
     let expired = 0
     for (const place of places) {
       const row = this.#row(topic, place)
       if (row === undefined) continue
-      const index = indexIn(row, place)
-      if (!sameBytes(row.bytes.idAt(index), id)) continue
-      if (row.appendTime > sinceMs) {
-        return { known: { offset: offsetOf(place), row: row.bytes, index }, expired: 0 }
+      const index = row.indexOf(place)
+      if (!row.hasIdAt(index, id)) continue
+      if (row.frame.appendTime > sinceMs) {
+        return { known: { offset: offsetOf(place), row, index }, expired: 0 }
       }
       if (expired === 0) expired = place
     }
@@ -74,55 +81,51 @@ export class KnownEvents {
     this.#rows.clear()
   }
 
-  #row(topic: TopicEntry, place: number): StoredRow | undefined {
-    for (const row of this.#rows.values()) {
-      if (place >= row.place && place < row.place + row.count) return row
-    }
+  #row(topic: TopicEntry, place: number): LookedUpRow | undefined {
+    for (const row of this.#rows.values()) if (row.holds(place)) return row
     const row = this.#read(topic, place)
     if (row === undefined) return undefined
     if (this.#rows.size >= cachedRowsMax) this.#rows.delete(this.#rows.keys().next().value!)
-    this.#rows.set(row.place, row)
+    this.#rows.set(row.frame.place, row)
     return row
   }
 
-  #read(topic: TopicEntry, place: number): StoredRow | undefined {
+  /** What is read is compared with its checksum before anything is concluded from it (F3). */
+  #read(topic: TopicEntry, place: number): LookedUpRow | undefined {
     const row = this.#rowAt.get(place)
     if (row === undefined) return undefined
-    const first = Number(row.place)
-    const count = Number(row.count)
-    if (place >= first + count) return undefined
-    const appendTime = Number(row.append_time)
-    const head = bufferOf(row.head)
-    const body = bufferOf(row.body)
-    const skips = row.skips === null ? null : String(row.skips)
-    if (rowChecksum({ place: first, count, appendTime, skips }, head, body) !== Number(row.crc)) {
-      const { partition } = topic.partitions.find(({ id }) => id === partitionIdOf(place))!
-      throw damagedRow(this.#file, `${topic.name}/${partition}`, offsetOf(first), count)
+    const frame: RowFrame = {
+      place: Number(row.place),
+      count: Number(row.count),
+      appendTime: Number(row.append_time),
+      skips: row.skips === null ? null : String(row.skips),
     }
-    const skipList = parseSkips(skips)
-    const ends = row.ends instanceof Uint8Array ? row.ends : undefined
-    const bytes = new BatchBytes(head, body, count + skipList.length, ends)
-    return { place: first, count, appendTime, skips: skipList, bytes }
+    if (place >= frame.place + frame.count) return undefined
+    const head = bufferOf(row.head)
+    const headCrc = headChecksum(frame, head)
+    const readWhole = (): BatchBytes => {
+      const body = bufferOf(this.#bodyOf.get(frame.place)?.body)
+      if (rowChecksum(headCrc, body) !== Number(row.crc)) throw this.#damaged(topic, frame)
+      return new BatchBytes(head, body, entriesOf(frame), this.#tables.hashKey)
+    }
+    if (!(row.prints instanceof Uint8Array)) {
+      const whole = readWhole()
+      return new LookedUpRow({ frame, head, prints: undefined }, () => whole)
+    }
+    if (printsChecksum(headCrc, row.prints) !== Number(row.prints_crc)) throw this.#damaged(topic, frame)
+    return new LookedUpRow({ frame, head, prints: printsFrom(row.prints) }, readWhole)
   }
 
-  get hashSeed(): number {
-    return this.#tables.hashSeed
+  #damaged(topic: TopicEntry, { place, count }: RowFrame): SemelError {
+    const { partition } = topic.partitions.find(({ id }) => id === partitionIdOf(place))!
+    return damagedRow(this.#file, `${topic.name}/${partition}`, offsetOf(place), count)
   }
 }
 
 /** Whether the incoming event is the known one once more (N1), or another with its id (N2). */
-export function isSameContent(known: BatchEvent, batch: BatchBytes, index: number): boolean {
-  if (batch.isSurelySame(index, known.row, known.index)) return true
-  return fingerprint(batch.records[index]!) === fingerprint(known.row.records[known.index]!)
-}
-
-function indexIn({ place: first, skips }: StoredRow, place: number): number {
-  let index = place - first
-  for (const skipped of skips) {
-    if (skipped > index) break
-    index++
-  }
-  return index
+export function isSameContent(known: BatchEvent, event: BatchEvent): boolean {
+  if (samePrint(known.row.prints, known.index, event.row.prints, event.index)) return true
+  return fingerprint(event.row.records[event.index]!) === fingerprint(known.row.records[known.index]!)
 }
 
 function bufferOf(value: unknown): Buffer {

@@ -4,6 +4,7 @@ import { SemelError } from '../../errors.ts'
 import { DedupIndex } from './dedup-index.ts'
 import { type GenerationRow, type GenerationRows, IdGeneration } from './id-generation.ts'
 import { hashHeadIds } from './id-hash.ts'
+import type { HashKey } from './keyed-hash.ts'
 import { offsetOf, partitionIdMax, partitionIdOf, placeOf } from './place.ts'
 import { parseSkips } from './stored-row.ts'
 import { checkContradiction } from './topic-contradiction.ts'
@@ -47,7 +48,7 @@ export interface PartitionEntry extends HeadState {
 export class LogTables {
   readonly #database: DatabaseSync
   readonly #generationRows: GenerationRows
-  readonly #hashSeed: number
+  readonly #hashKey: HashKey
   readonly #topics = new Map<string, TopicEntry>()
   readonly #dirty: PartitionEntry[] = []
   readonly #readDataVersion: StatementSync
@@ -56,10 +57,10 @@ export class LogTables {
   #dataVersion = -1
   #declared = false
 
-  constructor(database: DatabaseSync, generationRows: GenerationRows, hashSeed: number) {
+  constructor(database: DatabaseSync, generationRows: GenerationRows, hashKey: HashKey) {
     this.#database = database
     this.#generationRows = generationRows
-    this.#hashSeed = hashSeed
+    this.#hashKey = hashKey
     this.#readDataVersion = database.prepare('pragma data_version')
     this.#updateHead = database.prepare(
       'update semel_partition set next_offset = ?, append_time = ?, duplicates = ? where id = ?',
@@ -74,8 +75,8 @@ export class LogTables {
     return this.#topics.values()
   }
 
-  get hashSeed(): number {
-    return this.#hashSeed
+  get hashKey(): HashKey {
+    return this.#hashKey
   }
 
   topic(name: string): TopicEntry {
@@ -290,7 +291,7 @@ export class LogTables {
       if (appendTime <= beforeMs || !(row.head instanceof Uint8Array)) continue
       const skips = parseSkips(row.skips)
       const entries = Number(row.count) + skips.length
-      const hashes = hashHeadIds(row.head, entries, this.#hashSeed)
+      const { hashes } = hashHeadIds(row.head, entries, this.#hashKey)
       let place = Number(row.place)
       for (let i = 0; i < entries; i++) {
         if (skips.includes(i)) continue

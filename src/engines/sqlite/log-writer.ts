@@ -1,32 +1,34 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
-import { type BatchPlan, type KnownEvent, planAppend } from '../../engine/append-plan.ts'
+import { type Content, type KnownEvent, planAppend } from '../../engine/append-plan.ts'
 import { assert, type SemelError } from '../../errors.ts'
 import { decodeIds, encodeBatch } from '../../event/batch-codec.ts'
-import type { EventRecord } from '../../event/event.ts'
 import { fingerprint } from '../../event/fingerprint.ts'
 import { type IncomingBatch, IncomingRow, incomingBatch } from './append-request.ts'
+import { duplicatesIn, exceptedIn, outcomeOf } from './batch-outcome.ts'
 import { crashPoint } from './crash-points.ts'
 import { FailedCalls } from './failed-calls.ts'
-import { hashBytes, idBytes } from './id-hash.ts'
-import type { KnownEvents } from './known-events.ts'
+import { idBytes } from './id-hash.ts'
+import { hashBytes, viewOf } from './keyed-hash.ts'
+import type { BatchEvent, KnownEvents } from './known-events.ts'
 import type { LogTables, PartitionEntry, TopicEntry } from './log-tables.ts'
 import { placeOf } from './place.ts'
+import { bytesOfPrints, printText } from './prints.ts'
 import { QuickPlanner } from './quick-plan.ts'
-import { rowChecksum } from './stored-row.ts'
+import { headChecksum, printsChecksum, rowChecksum } from './stored-row.ts'
 import type { AppendReply, AppendRequest, WireAppended, WireBatch } from './writer-protocol.ts'
 
 /** A row is encoded anew if more of it than this would be dead weight. */
 const skippedShareMax = 0.5
 
 interface Planned {
-  readonly batches: readonly BatchPlan[]
+  readonly outcomes: readonly WireAppended[]
   readonly failures: ReadonlyMap<number, SemelError>
 }
 
 /** What a unit's emitted events come to, decided but not written. */
 export interface PlannedEmits {
   readonly batches: readonly IncomingBatch[]
-  readonly plans: readonly BatchPlan[]
+  readonly outcomes: readonly WireAppended[]
 }
 
 const noFailures: ReadonlyMap<number, SemelError> = new Map()
@@ -44,7 +46,7 @@ export class LogWriter {
     this.#known = known
     this.#quick = new QuickPlanner(known)
     this.#insert = database.prepare(
-      'insert into semel_batch values (?, ?, ?, ?, ?, cast(? as text), ?, cast(? as text))',
+      'insert into semel_batch values (?, ?, ?, ?, ?, ?, cast(? as text), ?, cast(? as text))',
     )
   }
 
@@ -55,11 +57,11 @@ export class LogWriter {
 
   append(request: AppendRequest, nowMs: number): AppendReply {
     const batches = request.batches.map((wire) => incomingBatch(this.#tables, wire))
-    const { batches: plans, failures } = this.#plan(request, batches, nowMs)
+    const { outcomes, failures } = this.#plan(request, batches, nowMs)
     this.#noteFailures(request, failures)
-    const stored = batches.map((batch, b) => this.#store(batch, plans[b]!, nowMs))
+    for (const [b, batch] of batches.entries()) this.#store(batch, outcomes[b]!, nowMs)
     return {
-      batches: stored,
+      batches: outcomes,
       failures: [...failures].map(([call, error]) => [call, error.toJSON()] as const),
     }
   }
@@ -68,13 +70,13 @@ export class LogWriter {
   planEmits(wires: readonly WireBatch[], nowMs: number): PlannedEmits {
     const batches = wires.map((wire) => incomingBatch(this.#tables, wire))
     const request = { calls: 1, failuresSeen: Number.POSITIVE_INFINITY }
-    const { batches: plans, failures } = this.#plan(request, batches, nowMs)
+    const { outcomes, failures } = this.#plan(request, batches, nowMs)
     for (const failure of failures.values()) throw failure
-    return { batches, plans }
+    return { batches, outcomes }
   }
 
-  storeEmits({ batches, plans }: PlannedEmits, nowMs: number): void {
-    for (const [b, batch] of batches.entries()) this.#store(batch, plans[b]!, nowMs)
+  storeEmits({ batches, outcomes }: PlannedEmits, nowMs: number): void {
+    for (const [b, batch] of batches.entries()) this.#store(batch, outcomes[b]!, nowMs)
   }
 
   #plan(
@@ -87,7 +89,7 @@ export class LogWriter {
     }
     if (!batches.some(({ wire }) => isBlocked(wire.topic, wire.partition))) {
       const quick = this.#quick.plan(batches, nowMs)
-      if (quick !== undefined) return { batches: quick, failures: noFailures }
+      if (quick !== undefined) return { outcomes: quick, failures: noFailures }
     }
     return this.#fullPlan(request.calls, batches, isBlocked, nowMs)
   }
@@ -112,26 +114,24 @@ export class LogWriter {
         }
       }),
     }
-    return planAppend(group, {
+    const plan = planAppend(group, {
       known: (topic, id) => this.#find(this.#tables.topic(topic), id, nowMs),
       remembers: (topic) => this.#tables.topic(topic).dedup !== undefined,
       nextOffset: (topic, partition) => this.#tables.partition(topic, partition).nextOffset,
       blocked: isBlocked,
-      content: (b, index) => {
-        return { print: undefined, fingerprint: () => fingerprint(recordAt(batches[b]!, index)) }
-      },
+      content: (b, index) => contentOf(eventAt(batches[b]!, index)),
     })
+    const outcomes = plan.batches.map((batch, b) => outcomeOf(batch, batches[b]!.count))
+    return { outcomes, failures: plan.failures }
   }
 
   #find(topic: TopicEntry, id: string, nowMs: number): KnownEvent | undefined {
     const bytes = idBytes(id)
     const hash = { hi: 0, lo: 0 }
-    hashBytes(bytes, 0, bytes.length, this.#tables.hashSeed, hash)
+    hashBytes(viewOf(bytes), 0, bytes.length, this.#tables.hashKey, hash)
     if (!topic.dedup!.mayKnow(hash.hi, hash.lo)) return undefined
     const { known } = this.#known.find(topic, hash, bytes, nowMs - topic.dedupWindowMs)
-    if (known === undefined) return undefined
-    const { offset, row, index } = known
-    return { offset, print: undefined, fingerprint: () => fingerprint(row.records[index]!) }
+    return known && { offset: known.offset, ...contentOf(known) }
   }
 
   #noteFailures({ batches }: AppendRequest, failures: ReadonlyMap<number, SemelError>): void {
@@ -142,27 +142,25 @@ export class LogWriter {
     this.#failed.note(failures.size, touched)
   }
 
-  #store(batch: IncomingBatch, plan: BatchPlan, nowMs: number): WireAppended {
-    const { firstOffset, keep, offsets, duplicates } = plan
-    const { head, rows } = batch
+  #store(batch: IncomingBatch, outcome: WireAppended, nowMs: number): void {
+    const { head, rows, count } = batch
     this.#tables.touch(head)
-    head.duplicates += duplicates?.size ?? 0
-    const kept = keep === undefined ? undefined : new Set(keep)
-    if (kept === undefined || kept.size > 0) {
-      assert(head.nextOffset === firstOffset, 'nothing comes between a plan and its writes')
+    head.duplicates += duplicatesIn(outcome)
+    if (count * 2 > (outcome.exceptions?.length ?? 0)) {
+      assert(head.nextOffset === outcome.firstOffset, 'nothing comes between a plan and its writes')
       head.appendTime = Math.max(head.appendTime, nowMs)
     }
-    for (const row of rows) this.#storeRow(batch, row, kept)
-    return { firstOffset, offsets, duplicates: duplicates === undefined ? undefined : [...duplicates] }
+    for (const row of rows) {
+      this.#storeRow(batch, row, exceptedIn(outcome, row.first, row.first + row.entries))
+    }
   }
 
-  #storeRow(batch: IncomingBatch, row: IncomingRow, kept: ReadonlySet<number> | undefined): void {
+  #storeRow(batch: IncomingBatch, row: IncomingRow, skips: readonly number[]): void {
     const { head, topic, wire } = batch
-    const skips = kept === undefined ? [] : skipsOf(row, kept)
     const count = row.entries - skips.length
     if (count === 0) return
     if (skips.length > row.entries * skippedShareMax) {
-      this.#storeRow(batch, withoutSkipped(row, skips), undefined)
+      this.#storeRow(batch, this.#withoutSkipped(row, skips), [])
       return
     }
     const place = placeOf(head.id, head.nextOffset)
@@ -172,13 +170,23 @@ export class LogWriter {
       appendTime: head.appendTime,
       skips: skips.length === 0 ? null : JSON.stringify(skips),
     }
-    const crc = rowChecksum(frame, row.head, row.body)
-    // Ids that this process made will not come again, so nobody will look for their place in the body.
-    const ends = topic.dedup === undefined || wire.fresh ? null : row.ends
-    this.#insert.run(place, count, head.appendTime, crc, frame.skips, row.head, ends, row.body)
+    const headCrc = headChecksum(frame, row.head)
+    const crc = rowChecksum(headCrc, row.body)
+    // Ids that this process made will not come again, so nobody will ask for their content.
+    const prints = topic.dedup === undefined || wire.fresh ? null : bytesOfPrints(row.prints)
+    const printsCrc = prints === null ? null : printsChecksum(headCrc, prints)
+    const { appendTime } = head
+    this.#insert.run(place, count, appendTime, crc, printsCrc, frame.skips, row.head, prints, row.body)
     head.nextOffset += count
     if (topic.dedup !== undefined) this.#remember(topic, head, row, skips, place)
     crashPoint('writer.row-stored')
+  }
+
+  #withoutSkipped(row: IncomingRow, skips: readonly number[]): IncomingRow {
+    const skipped = new Set(skips)
+    const records = row.records.filter((_, i) => !skipped.has(i))
+    const wire = { ...encodeBatch(records), count: records.length }
+    return new IncomingRow(wire, row.first, this.#tables.hashKey)
   }
 
   #remember(
@@ -189,7 +197,7 @@ export class LogWriter {
     firstPlace: number,
   ): void {
     const dedup = topic.dedup!
-    const hashes = row.hashes(this.#tables.hashSeed)
+    const { hashes } = row.ids
     const skipped = skips.length === 0 ? undefined : new Set(skips)
     let place = firstPlace
     for (let i = 0; i < row.entries; i++) {
@@ -199,20 +207,11 @@ export class LogWriter {
   }
 }
 
-function recordAt({ rows }: IncomingBatch, index: number): EventRecord {
+function eventAt({ rows }: IncomingBatch, index: number): BatchEvent {
   const row = rows.findLast(({ first }) => first <= index)!
-  return row.records[index - row.first]!
+  return { row, index: index - row.first }
 }
 
-function skipsOf(row: IncomingRow, kept: ReadonlySet<number>): number[] {
-  const skips: number[] = []
-  for (let i = 0; i < row.entries; i++) if (!kept.has(row.first + i)) skips.push(i)
-  return skips
-}
-
-function withoutSkipped(row: IncomingRow, skips: readonly number[]): IncomingRow {
-  const skipped = new Set(skips)
-  const records = row.records.filter((_, i) => !skipped.has(i))
-  const { head, body } = encodeBatch(records)
-  return new IncomingRow(head, body, records.length, row.first)
+function contentOf({ row, index }: BatchEvent): Content {
+  return { print: printText(row.prints, index), fingerprint: () => fingerprint(row.records[index]!) }
 }

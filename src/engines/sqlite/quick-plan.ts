@@ -1,9 +1,10 @@
-import type { BatchPlan } from '../../engine/append-plan.ts'
 import type { IncomingBatch, IncomingRow } from './append-request.ts'
 import { sameBytes } from './batch-bytes.ts'
+import { offsetIn } from './batch-outcome.ts'
 import { isSameContent, type KnownEvents } from './known-events.ts'
 import type { PartitionEntry } from './log-tables.ts'
 import { RequestIds } from './request-ids.ts'
+import type { WireAppended } from './writer-protocol.ts'
 
 const topicMix = 0x9e3779b1
 
@@ -36,20 +37,21 @@ export class QuickPlanner {
   }
 
   /** `undefined`: not a case for this. `nowMs` is the append clock. */
-  plan(batches: readonly IncomingBatch[], nowMs: number): BatchPlan[] | undefined {
+  plan(batches: readonly IncomingBatch[], nowMs: number): WireAppended[] | undefined {
     this.#rows = []
     this.#numbers = 0
     if (batches.some(mustLookUp)) this.#requestIds.start(batches.reduce((sum, { count }) => sum + count, 0))
-    const plans: BatchPlan[] = []
+    const outcomes: WireAppended[] = []
     const next = new Map<PartitionEntry, number>()
     for (const [b, batch] of batches.entries()) {
       const duplicates = new Map<number, number | Earlier>()
       if (mustLookUp(batch) && !this.#lookUp(b, batches, nowMs, duplicates)) return undefined
       const firstOffset = next.get(batch.head) ?? batch.head.nextOffset
       next.set(batch.head, firstOffset + batch.count - duplicates.size)
-      plans.push(planOf(b, firstOffset, batch.count, duplicates, plans))
+      outcomes.push({ firstOffset, exceptions: undefined })
+      if (duplicates.size > 0) outcomes[b] = { firstOffset, exceptions: settled(b, duplicates, outcomes) }
     }
-    return plans
+    return outcomes
   }
 
   /** Fills `duplicates`: index in the batch to the first event. `false` if this is no quick case. */
@@ -65,7 +67,7 @@ export class QuickPlanner {
     const mix = Math.imul(topic.id, topicMix)
     const sinceMs = nowMs - topic.dedupWindowMs
     for (const row of rows) {
-      const hashes = row.hashes(this.#known.hashSeed)
+      const { hashes } = row.ids
       this.#rows.push({ batch: b, row, number: this.#numbers })
       for (let i = 0; i < row.entries; i++) {
         const hi = hashes[2 * i]!
@@ -83,7 +85,7 @@ export class QuickPlanner {
           const { known, expired } = this.#known.find(topic, { hi, lo }, row.idAt(i), sinceMs)
           if (expired !== 0) row.noteExpired(i, expired)
           if (known === undefined) continue
-          if (!isSameContent(known, row, i)) return false
+          if (!isSameContent(known, { row, index: i })) return false
           duplicates.set(row.first + i, known.offset)
         }
       }
@@ -96,7 +98,7 @@ export class QuickPlanner {
     const first = this.#rows.findLast((candidate) => candidate.number <= number)!
     const firstIndex = number - first.number
     if (!sameBytes(first.row.idAt(firstIndex), row.idAt(index))) return undefined
-    if (!isSameContent({ row: first.row, index: firstIndex }, row, index)) return undefined
+    if (!isSameContent({ row: first.row, index: firstIndex }, { row, index })) return undefined
     return { batch: first.batch, index: first.row.first + firstIndex }
   }
 }
@@ -110,29 +112,27 @@ function mustLookUp({ topic, wire }: IncomingBatch): boolean {
   return topic.dedup !== undefined && !wire.fresh
 }
 
-function planOf(
-  batch: number,
-  firstOffset: number,
-  count: number,
+/** The exceptions of batch `b`. A repeat within the request is where the event is that it repeats. */
+function settled(
+  b: number,
   duplicates: ReadonlyMap<number, number | Earlier>,
-  before: readonly BatchPlan[],
-): BatchPlan {
-  if (duplicates.size === 0)
-    return { firstOffset, keep: undefined, offsets: undefined, duplicates: undefined }
-  const keep: number[] = []
-  const offsets = new Array<number>(count)
-  for (let i = 0; i < count; i++) {
-    const known = duplicates.get(i)
-    if (known === undefined) {
-      offsets[i] = firstOffset + keep.length
-      keep.push(i)
-    } else if (typeof known === 'number') offsets[i] = known
-    else
-      offsets[i] = known.batch === batch ? offsets[known.index]! : offsetIn(before[known.batch]!, known.index)
+  outcomes: readonly WireAppended[],
+): Float64Array {
+  const { firstOffset } = outcomes[b]!
+  const exceptions = new Float64Array(2 * duplicates.size)
+  let length = 0
+  for (const [index, known] of duplicates) {
+    exceptions[length] = index
+    exceptions[length + 1] = typeof known === 'number' ? known : offsetOf(known)
+    length += 2
   }
-  return { firstOffset, keep, offsets, duplicates: new Set(duplicates.keys()) }
-}
+  return exceptions
 
-function offsetIn({ firstOffset, offsets }: BatchPlan, index: number): number {
-  return offsets === undefined ? firstOffset + index : offsets[index]!
+  function offsetOf(first: Earlier): number {
+    const isHere = first.batch === b
+    const outcome = isHere
+      ? { firstOffset, exceptions: exceptions.subarray(0, length) }
+      : outcomes[first.batch]!
+    return offsetIn(outcome, first.index)
+  }
 }

@@ -9,8 +9,9 @@ export const applicationId = 0x53656d6c
  *
  * A batch of events is one row: three to five times faster than a row per event, and one checksum covers it. Its
  * columns, in the order they are needed: `skips` lists entries of the batch that are no events (duplicates and
- * failed calls, left in because cutting them out would mean encoding the rest again); `ends` has the end of each
- * entry in the body, 4 bytes each, where ids were the caller's own and may come again.
+ * failed calls, left in because cutting them out would mean encoding the rest again); `prints` has 8 bytes for each
+ * entry, where ids were the caller's own and may come again: a repeated event is compared by them (`prints.ts`). They
+ * have a checksum of their own and the body comes last, so looking an event up does not read its row's body.
  */
 export const schemaSql = `
 create table semel_meta (name text primary key, value text not null) without rowid, strict;
@@ -38,9 +39,10 @@ create table semel_batch (
   count integer not null,
   append_time integer not null,
   crc integer not null,
+  prints_crc integer,
   skips text,
   head text not null,
-  ends blob,
+  prints blob,
   body text not null
 ) strict;
 

@@ -25,6 +25,7 @@ import type { EngineStatus } from '../../engine/status.ts'
 import { assert } from '../../errors.ts'
 import { orAborted } from '../../platform/wait.ts'
 import { AppendWatch } from './append-watch.ts'
+import { appendedOf } from './batch-outcome.ts'
 import { openForReading } from './database-file.ts'
 import { toUnitRequest, toWireBatch } from './encode-request.ts'
 import { sqliteFacts } from './facts.ts'
@@ -104,11 +105,7 @@ export class SqliteEngine implements Engine {
     assert(typeof reply === 'object' && 'failures' in reply, 'an append is answered with offsets')
     this.#file.watch.notify()
     return {
-      batches: reply.batches.map(({ firstOffset, offsets, duplicates }) => ({
-        firstOffset,
-        offsets,
-        duplicates: duplicates === undefined ? undefined : new Set(duplicates),
-      })),
+      batches: reply.batches.map((batch, b) => appendedOf(batch, group.batches[b]!.records.length)),
       failures: new Map(reply.failures.map(([call, error]) => [call, fromWire(error)])),
     }
   }

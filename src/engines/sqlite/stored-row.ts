@@ -1,8 +1,10 @@
 import { crc32 } from 'node:zlib'
 import { SemelError } from '../../errors.ts'
-import { type BatchEnvelopes, decodeBatch, decodeEnvelopes } from '../../event/batch-codec.ts'
+import { decodeBatch } from '../../event/batch-codec.ts'
 import type { EventRecord } from '../../event/event.ts'
-import { entryAt, entryEnds, type HeadLayout, idAt, keyAt, layoutOf, sameBytes } from './batch-bytes.ts'
+import { commonIdBytes, type HeadIds, hashHeadIds, idGap } from './id-hash.ts'
+import type { HashKey } from './keyed-hash.ts'
+import { type Prints, printsOf } from './prints.ts'
 
 /** What a row's checksum covers besides its two texts. */
 export interface RowFrame {
@@ -12,13 +14,22 @@ export interface RowFrame {
   readonly skips: string | null
 }
 
-/** CRC-32 over everything a row says. Written with it, compared at every read (F3). */
-export function rowChecksum(
+/** CRC-32 of a row without its body: where the other two go on from. */
+export function headChecksum(
   { place, count, appendTime, skips }: RowFrame,
   head: Uint8Array | string,
-  body: Uint8Array | string,
 ): number {
-  return crc32(body, crc32(head, crc32(`${place} ${count} ${appendTime} ${skips ?? ''}`)))
+  return crc32(head, crc32(`${place} ${count} ${appendTime} ${skips ?? ''}`))
+}
+
+/** CRC-32 over all that a row says of its events. Written with it, compared at every read (F3). */
+export function rowChecksum(headCrc: number, body: Uint8Array | string): number {
+  return crc32(body, headCrc)
+}
+
+/** CRC-32 over what is read of a row to look an event up. */
+export function printsChecksum(headCrc: number, prints: Uint8Array): number {
+  return crc32(prints, headCrc)
 }
 
 /** Entries of a row that are no events, in rising order. */
@@ -28,26 +39,36 @@ export function parseSkips(skips: unknown): readonly number[] {
   return list
 }
 
-/** An encoded batch as bytes, whole: on its way into the file, or read from it to look one event up. */
+/** Entries of the row's two arrays. */
+export function entriesOf({ count, skips }: RowFrame): number {
+  return count + parseSkips(skips).length
+}
+
+/** An encoded batch as bytes, whole: on its way into the file, or read from it. */
 export class BatchBytes {
   readonly head: Buffer
   readonly body: Buffer
   readonly entries: number
-  #ends: Uint8Array | undefined
-  #layout: HeadLayout | undefined
+  readonly #key: HashKey
+  #ids: HeadIds | undefined
+  #prints: Prints | undefined
   #records: readonly EventRecord[] | undefined
-  #envelopes: BatchEnvelopes | undefined
 
-  constructor(head: Buffer, body: Buffer, entries: number, ends?: Uint8Array) {
+  constructor(head: Buffer, body: Buffer, entries: number, key: HashKey) {
     this.head = head
     this.body = body
     this.entries = entries
-    this.#ends = ends
+    this.#key = key
   }
 
-  get ends(): Uint8Array {
-    this.#ends ??= entryEnds(this.body, this.entries)
-    return this.#ends
+  get ids(): HeadIds {
+    this.#ids ??= hashHeadIds(this.head, this.entries, this.#key)
+    return this.#ids
+  }
+
+  get prints(): Prints {
+    this.#prints ??= printsOf(this, commonIdBytes(this.ids), this.#key)
+    return this.#prints
   }
 
   get records(): readonly EventRecord[] {
@@ -55,36 +76,10 @@ export class BatchBytes {
     return this.#records
   }
 
-  idAt(index: number): Uint8Array {
-    return idAt(this.head, index)
-  }
-
-  /**
-   * Whether two events are the same byte for byte in all that counts as content (N2). `false` only means that it
-   * must be looked at more closely: a retry may be written in another way.
-   */
-  isSurelySame(index: number, other: BatchBytes, otherIndex: number): boolean {
-    if (!sameBytes(entryAt(this.body, this.ends, index), entryAt(other.body, other.ends, otherIndex)))
-      return false
-    const [mine, theirs] = [this.layout, other.layout]
-    // Batches of mixed events: the heads are small, so decoding them is cheap where decoding the bodies is not.
-    if (mine.common === undefined || theirs.common === undefined) {
-      return this.envelopes.contentAt(index) === other.envelopes.contentAt(otherIndex)
-    }
-    return (
-      sameBytes(mine.common, theirs.common) &&
-      sameBytes(keyAt(this.head, mine, index), keyAt(other.head, theirs, otherIndex))
-    )
-  }
-
-  get envelopes(): BatchEnvelopes {
-    this.#envelopes ??= decodeEnvelopes(this.head.toString())
-    return this.#envelopes
-  }
-
-  get layout(): HeadLayout {
-    this.#layout ??= layoutOf(this.head)
-    return this.#layout
+  /** Bytes of an id as they stand in the head. */
+  idAt(index: number): Buffer {
+    const { starts } = this.ids
+    return this.head.subarray(starts[index]!, starts[index + 1]! - idGap)
   }
 }
 

@@ -76,10 +76,15 @@ export type SessionRequest =
   | { readonly op: 'finish'; readonly unit: UnitRequest }
   | { readonly op: 'rollback' }
 
+/** Where the events of a batch are. */
 export interface WireAppended {
+  /** Offset of the first record appended; the others follow it without a gap. Meaningless if none was. */
   readonly firstOffset: number
-  readonly offsets: readonly number[] | undefined
-  readonly duplicates: readonly number[] | undefined
+  /**
+   * Records that were not appended, in rising order: index and offset by turns. Of a duplicate it is the offset of
+   * the first event, in a failed call -1. A typed array, because it crosses to the main thread as a block of memory.
+   */
+  readonly exceptions: Float64Array | undefined
 }
 
 export interface AppendReply {

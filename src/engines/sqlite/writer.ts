@@ -4,6 +4,7 @@ import { Checkpointer } from './checkpointer.ts'
 import { crashPoint } from './crash-points.ts'
 import { GenerationRows } from './id-generation.ts'
 import { IdKeeper, type IdLimits } from './id-keeper.ts'
+import type { HashKey } from './keyed-hash.ts'
 import { KnownEvents } from './known-events.ts'
 import { LeaseWriter } from './lease-writer.ts'
 import { LogTables } from './log-tables.ts'
@@ -26,7 +27,7 @@ export interface WriterParts {
   readonly file: string
   readonly clock: WriterClock
   readonly lockWaitMs: number
-  readonly hashSeed: number
+  readonly hashKey: HashKey
   /** Name of this writer among all that may build generations. */
   readonly builder: string
   readonly idLimits: IdLimits
@@ -61,13 +62,13 @@ export class Writer {
   #requests = 0
   #choresAfterMs = 0
 
-  constructor({ database, file, clock, lockWaitMs, hashSeed, builder, idLimits }: WriterParts) {
+  constructor({ database, file, clock, lockWaitMs, hashKey, builder, idLimits }: WriterParts) {
     const rows = new GenerationRows(database)
     this.#file = file
     this.#clock = clock
     this.#gate = new TransactionGate(database, clock, lockWaitMs)
     this.#checkpointer = new Checkpointer(database)
-    this.#tables = new LogTables(database, rows, hashSeed)
+    this.#tables = new LogTables(database, rows, hashKey)
     this.#known = new KnownEvents(database, this.#tables, file)
     this.#log = new LogWriter(database, this.#tables, this.#known)
     this.#tasks = new TaskWriter(database)

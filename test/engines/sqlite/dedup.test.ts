@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { appendedOf, offsetIn } from '../../../src/engines/sqlite/batch-outcome.ts'
 import { toWireBatch } from '../../../src/engines/sqlite/encode-request.ts'
 import { batch, newFile, record, WriterRig } from './rig.ts'
 
@@ -139,8 +140,12 @@ class World {
       return
     }
     assert.deepEqual(reply.failures, [])
-    const { firstOffset, offsets } = reply.batches[0]!
+    const { firstOffset, offsets } = appendedOf(reply.batches[0]!, named.length)
     assert.deepEqual(offsets ?? named.map((_, i) => firstOffset + i), expected)
+    assert.deepEqual(
+      named.map((_, i) => offsetIn(reply.batches[0]!, i)),
+      expected,
+    )
   }
 
   /** A unit that fails after its events were written: nothing of them may be remembered. */

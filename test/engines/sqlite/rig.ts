@@ -33,7 +33,7 @@ export class WriterRig {
   #ticks = 0
 
   constructor(file: string, idLimits: IdLimits = sqliteLimits) {
-    const { database, hashSeed } = openForWriting(file, 1_000, realPlatform)
+    const { database, hashKey } = openForWriting(file, 1_000, realPlatform)
     this.database = database
     const { clock, random } = realPlatform
     const pause = (): void => undefined
@@ -43,7 +43,7 @@ export class WriterRig {
       // Time passes by being asked for, so that slices of sealing end at the same step on every machine.
       clock: { now: () => clock.now(), monotonic: () => this.#monotonic(), pause },
       lockWaitMs: 1_000,
-      hashSeed,
+      hashKey,
       builder: `rig-${random.uint32()}`,
       idLimits,
     })
