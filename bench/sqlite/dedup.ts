@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import type { BenchCase, Figures } from '../measure.ts'
 import { rate } from '../measure.ts'
 import { batchEvents, openByHand, openSqliteBus, orderOf, orders } from './workload.ts'
@@ -15,6 +17,18 @@ function callIds(known: string[]): string[] {
     known.push(id)
     return id
   })
+}
+
+/** What an id costs on disk beside its event: its share of the sealed generations, in pages, and its print. */
+function diskBytesPerId(folder: string): number {
+  const database = new DatabaseSync(join(folder, 'semel.db'), { readOnly: true })
+  const number = (sql: string): number => Number(Object.values(database.prepare(sql).get() ?? {})[0])
+  const sealed = number(`select coalesce(sum(pgsize), 0) from dbstat
+    where name in ('semel_id_chunk', 'semel_id_filter') and aggregate = true`)
+  const ids = number('select coalesce(sum(entries), 0) from semel_id_generation')
+  const print = number('select sum(length(prints)) * 1.0 / sum(count) from semel_batch')
+  database.close()
+  return (ids === 0 ? 0 : sealed / ids) + print
 }
 
 export const dedup: BenchCase = {
@@ -57,8 +71,8 @@ export const dedup: BenchCase = {
       return {
         eventsPerSecond: Math.round(published / (spentMs / 1000)),
         duplicates,
-        memoryBytesPerId: Number(storage.dedupMemoryBytes ?? 0) / known.length,
-        diskBytesPerId: Number(storage.dedupDiskBytes ?? 0) / known.length,
+        memoryBytesPerId: Number(storage.dedupMemoryBytes) / Number(storage.dedupIds),
+        diskBytesPerId: diskBytesPerId(folder),
       }
     },
     'UNIQUE index on random ids': async (folder): Promise<Figures> => {

@@ -36,12 +36,14 @@ export const emptyChunk: IdChunk = {
 export function decodeChunk(blob: unknown): IdChunk {
   if (!(blob instanceof Uint8Array)) return emptyChunk
   const count = blob.length / bytesPerEntry
-  const buffer = blob.buffer.slice(blob.byteOffset, blob.byteOffset + blob.byteLength)
+  // A value that SQLite gave us has memory of its own, so it is aligned already.
+  const isAligned = blob.byteOffset % bytesPerEntry === 0
+  const { buffer, byteOffset: at } = isAligned ? blob : Uint8Array.from(blob)
   return {
     count,
-    places: new Float64Array(buffer, 0, count),
-    hi: new Uint32Array(buffer, count * 8, count),
-    lo: new Uint32Array(buffer, count * 12, count),
+    places: new Float64Array(buffer, at, count),
+    hi: new Uint32Array(buffer, at + count * 8, count),
+    lo: new Uint32Array(buffer, at + count * 12, count),
   }
 }
 

@@ -102,6 +102,10 @@ export function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView
   return new DataView(buffer, byteOffset, byteLength)
 }
 
+export function bytesOf({ buffer, byteOffset, byteLength }: DataView): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
+}
+
 const scratch = hashState()
 
 export function hashBytes(bytes: DataView, start: number, end: number, key: HashKey, out: Hash64): void {

@@ -2,20 +2,12 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { SemelError } from '../../errors.ts'
 import type { EventRecord } from '../../event/event.ts'
 import { fingerprint } from '../../event/fingerprint.ts'
-import type { Hash64 } from './keyed-hash.ts'
+import { type Hash64, viewOf } from './keyed-hash.ts'
 import type { LogTables, TopicEntry } from './log-tables.ts'
 import { LookedUpRow } from './looked-up-row.ts'
 import { offsetOf, partitionIdOf } from './place.ts'
-import { type Prints, printsFrom, samePrint } from './prints.ts'
-import {
-  BatchBytes,
-  damagedRow,
-  entriesOf,
-  headChecksum,
-  printsChecksum,
-  type RowFrame,
-  rowChecksum,
-} from './stored-row.ts'
+import { type Prints, printsBytes, samePrint } from './prints.ts'
+import { BatchBytes, checksumOn, damagedRow, entriesOf, headChecksum, type RowFrame } from './stored-row.ts'
 
 const cachedRowsMax = 16
 
@@ -44,18 +36,21 @@ export class KnownEvents {
   readonly #tables: LogTables
   readonly #file: string
   readonly #rowAt: StatementSync
-  readonly #bodyOf: StatementSync
+  readonly #wholeRow: StatementSync
   readonly #rows = new Map<number, LookedUpRow>()
 
   constructor(database: DatabaseSync, tables: LogTables, file: string) {
     this.#tables = tables
     this.#file = file
-    // Without the body, which comes last in the row: its pages are not touched.
+    // Without the body, which comes last in the row: its pages are not touched. Head and prints as one value,
+    // because a value costs more to take over than its bytes do.
     this.#rowAt = database.prepare(
-      `select place, count, append_time, crc, prints_crc, skips, cast(head as blob) as head, prints
+      `select place, count, append_time, prints_crc, skips, cast(cast(head as blob) || prints as blob) as looked
        from semel_batch where place <= ? order by place desc limit 1`,
     )
-    this.#bodyOf = database.prepare('select cast(body as blob) as body from semel_batch where place = ?')
+    this.#wholeRow = database.prepare(
+      'select crc, cast(head as blob) as head, cast(body as blob) as body from semel_batch where place = ?',
+    )
   }
 
   /** `id` are its bytes as they stand in a head; `sinceMs` is the moment the window began. */
@@ -101,19 +96,25 @@ export class KnownEvents {
       skips: row.skips === null ? null : String(row.skips),
     }
     if (place >= frame.place + frame.count) return undefined
-    const head = bufferOf(row.head)
-    const headCrc = headChecksum(frame, head)
-    const readWhole = (): BatchBytes => {
-      const body = bufferOf(this.#bodyOf.get(frame.place)?.body)
-      if (rowChecksum(headCrc, body) !== Number(row.crc)) throw this.#damaged(topic, frame)
-      return new BatchBytes(head, body, entriesOf(frame), this.#tables.hashKey)
-    }
-    if (!(row.prints instanceof Uint8Array)) {
+    const readWhole = (): BatchBytes => this.#readWhole(topic, frame)
+    if (!(row.looked instanceof Uint8Array)) {
       const whole = readWhole()
-      return new LookedUpRow({ frame, head, prints: undefined }, () => whole)
+      return new LookedUpRow({ frame, head: whole.head, prints: undefined }, () => whole)
     }
-    if (printsChecksum(headCrc, row.prints) !== Number(row.prints_crc)) throw this.#damaged(topic, frame)
-    return new LookedUpRow({ frame, head, prints: printsFrom(row.prints) }, readWhole)
+    const looked = bufferOf(row.looked)
+    // The checksum of head and prints, in one go.
+    if (headChecksum(frame, looked) !== Number(row.prints_crc)) throw this.#damaged(topic, frame)
+    const headEnd = looked.length - printsBytes(entriesOf(frame))
+    const prints = viewOf(looked.subarray(headEnd))
+    return new LookedUpRow({ frame, head: looked.subarray(0, headEnd), prints }, readWhole)
+  }
+
+  #readWhole(topic: TopicEntry, frame: RowFrame): BatchBytes {
+    const row = this.#wholeRow.get(frame.place)
+    const head = bufferOf(row?.head)
+    const body = bufferOf(row?.body)
+    if (checksumOn(headChecksum(frame, head), body) !== Number(row?.crc)) throw this.#damaged(topic, frame)
+    return new BatchBytes(head, body, entriesOf(frame), this.#tables.hashKey)
   }
 
   #damaged(topic: TopicEntry, { place, count }: RowFrame): SemelError {

@@ -4,7 +4,7 @@ import { SemelError } from '../../errors.ts'
 import { decodeStored } from '../../event/batch-codec.ts'
 import type { StoredEvent } from '../../event/event.ts'
 import { offsetOf, placeOf } from './place.ts'
-import { damagedRow, headChecksum, parseSkips, rowChecksum } from './stored-row.ts'
+import { checksumOn, damagedRow, headChecksum, parseSkips } from './stored-row.ts'
 
 interface PartitionRow {
   readonly id: number
@@ -155,7 +155,7 @@ export class LogReader {
     const count = Number(row.count)
     const skips = row.skips === null ? null : String(row.skips)
     const frame = { place, count, appendTime: Number(row.append_time), skips }
-    if (rowChecksum(headChecksum(frame, head), body) !== Number(row.crc)) {
+    if (checksumOn(headChecksum(frame, head), body) !== Number(row.crc)) {
       throw damagedRow(this.#file, `${topic}/${partition}`, offsetOf(place), count)
     }
     const entries = decodeStored({ head, body }, offsetOf(place), frame.appendTime)

@@ -8,13 +8,13 @@ import { duplicatesIn, exceptedIn, outcomeOf } from './batch-outcome.ts'
 import { crashPoint } from './crash-points.ts'
 import { FailedCalls } from './failed-calls.ts'
 import { idBytes } from './id-hash.ts'
-import { hashBytes, viewOf } from './keyed-hash.ts'
+import { bytesOf, hashBytes, viewOf } from './keyed-hash.ts'
 import type { BatchEvent, KnownEvents } from './known-events.ts'
 import type { LogTables, PartitionEntry, TopicEntry } from './log-tables.ts'
 import { placeOf } from './place.ts'
-import { bytesOfPrints, printText } from './prints.ts'
+import { printText } from './prints.ts'
 import { QuickPlanner } from './quick-plan.ts'
-import { headChecksum, printsChecksum, rowChecksum } from './stored-row.ts'
+import { checksumOn, headChecksum } from './stored-row.ts'
 import type { AppendReply, AppendRequest, WireAppended, WireBatch } from './writer-protocol.ts'
 
 /** A row is encoded anew if more of it than this would be dead weight. */
@@ -171,10 +171,10 @@ export class LogWriter {
       skips: skips.length === 0 ? null : JSON.stringify(skips),
     }
     const headCrc = headChecksum(frame, row.head)
-    const crc = rowChecksum(headCrc, row.body)
+    const crc = checksumOn(headCrc, row.body)
     // Ids that this process made will not come again, so nobody will ask for their content.
-    const prints = topic.dedup === undefined || wire.fresh ? null : bytesOfPrints(row.prints)
-    const printsCrc = prints === null ? null : printsChecksum(headCrc, prints)
+    const prints = topic.dedup === undefined || wire.fresh ? null : bytesOf(row.prints)
+    const printsCrc = prints === null ? null : checksumOn(headCrc, prints)
     const { appendTime } = head
     this.#insert.run(place, count, appendTime, crc, printsCrc, frame.skips, row.head, prints, row.body)
     head.nextOffset += count

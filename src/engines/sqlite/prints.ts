@@ -12,8 +12,9 @@ import {
   viewOf,
 } from './keyed-hash.ts'
 
-/** Numbers of a row's prints before the first print: bytes of each id, 0 if they differ. */
-const headerNumbers = 1
+/** Bytes before the first print: the length of each id in bytes, 0 if they differ. */
+const headerBytes = 4
+const printBytes = 8
 
 /**
  * A row's prints: for each entry 64 bits that stand for its content (type, source, key, subject, content type, data
@@ -22,7 +23,7 @@ const headerNumbers = 1
  * the file's secret. Events whose prints differ may still be the same, written in another way; they must be compared
  * by `event/fingerprint.ts`. An event's print does not depend on the batch it is in.
  */
-export type Prints = Uint32Array
+export type Prints = DataView
 
 interface EncodedRow {
   readonly head: Buffer
@@ -31,36 +32,37 @@ interface EncodedRow {
 }
 
 export function printsOf(row: EncodedRow, idBytes: number, key: HashKey): Prints {
-  const prints = new Uint32Array(headerNumbers + 2 * row.entries)
-  prints[0] = idBytes
+  const prints = viewOf(new Uint8Array(printsBytes(row.entries)))
+  prints.setUint32(0, idBytes, true)
   const layout = layoutOf(row.head)
   if (layout.common === undefined) printMixed(row, prints, key)
   else printUniform(row, prints, key, layout.keysStart, layout.common)
   return prints
 }
 
+/** Bytes of all prints of a row. */
+export function printsBytes(entries: number): number {
+  return headerBytes + printBytes * entries
+}
+
 /** Bytes of each id of the row; 0 if they differ. */
 export function idBytesOf(prints: Prints): number {
-  return prints[0]!
+  return prints.getUint32(0, true)
 }
 
 export function samePrint(a: Prints, i: number, b: Prints, j: number): boolean {
-  const [at, bt] = [headerNumbers + 2 * i, headerNumbers + 2 * j]
-  return a[at] === b[bt] && a[at + 1] === b[bt + 1]
+  const [at, bt] = [printAt(i), printAt(j)]
+  return (
+    a.getUint32(at, true) === b.getUint32(bt, true) && a.getUint32(at + 4, true) === b.getUint32(bt + 4, true)
+  )
 }
 
 export function printText(prints: Prints, index: number): string {
-  const at = headerNumbers + 2 * index
-  return `${prints[at]} ${prints[at + 1]}`
+  return prints.getBigUint64(printAt(index), true).toString(16)
 }
 
-/** How a row stores its prints, and back. */
-export function bytesOfPrints(prints: Prints): Uint8Array {
-  return new Uint8Array(prints.buffer, prints.byteOffset, prints.byteLength)
-}
-
-export function printsFrom(bytes: Uint8Array): Prints {
-  return new Uint32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
+function printAt(index: number): number {
+  return headerBytes + printBytes * index
 }
 
 const envelope = hashState()
@@ -132,6 +134,6 @@ function addText(state: HashState, text: string): void {
 
 function put(prints: Prints, index: number): void {
   endHash(event, hash)
-  prints[headerNumbers + 2 * index] = hash.hi
-  prints[headerNumbers + 2 * index + 1] = hash.lo
+  prints.setUint32(printAt(index), hash.hi, true)
+  prints.setUint32(printAt(index) + 4, hash.lo, true)
 }

@@ -14,7 +14,10 @@ export interface RowFrame {
   readonly skips: string | null
 }
 
-/** CRC-32 of a row without its body: where the other two go on from. */
+/**
+ * CRC-32 over what a row says beside its body or prints. A row has two checksums, written with it and compared at
+ * every read (F3): this and the body, and this and the prints.
+ */
 export function headChecksum(
   { place, count, appendTime, skips }: RowFrame,
   head: Uint8Array | string,
@@ -22,14 +25,9 @@ export function headChecksum(
   return crc32(head, crc32(`${place} ${count} ${appendTime} ${skips ?? ''}`))
 }
 
-/** CRC-32 over all that a row says of its events. Written with it, compared at every read (F3). */
-export function rowChecksum(headCrc: number, body: Uint8Array | string): number {
-  return crc32(body, headCrc)
-}
-
-/** CRC-32 over what is read of a row to look an event up. */
-export function printsChecksum(headCrc: number, prints: Uint8Array): number {
-  return crc32(prints, headCrc)
+/** Goes on from a head's checksum. */
+export function checksumOn(headCrc: number, rest: Uint8Array | string): number {
+  return crc32(rest, headCrc)
 }
 
 /** Entries of a row that are no events, in rising order. */
