@@ -16,7 +16,8 @@ const consumer = bus.consume(steps, { group, leaseMs: 2_000 }, async ({ data }, 
   const count = ((await state.get()) ?? 0) + 1
   await state.set(count)
   tx.emit(results, { ...data, count })
-  await tx.query('insert into public.effects (lane, n) values ($1, $2)', [data.lane, data.n])
+  const row = [data.lane, data.n, String(process.pid)]
+  await tx.query('insert into public.effects (lane, n, program) values ($1, $2, $3)', row)
 })
 await consumer.ready()
 tell({ kind: 'ready' })

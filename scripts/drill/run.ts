@@ -7,7 +7,7 @@ import { type Standby, startStandby } from '../../test/rig/postgres/standby.ts'
 import { until } from '../../test/rig/postgres/until.ts'
 import { lostSteps, readHolding, violations } from './check.ts'
 import { createEffects, results, steps } from './topics.ts'
-import { Workload } from './workload.ts'
+import { consumers, Workload } from './workload.ts'
 
 export interface DrillOptions {
   readonly synchronous: boolean
@@ -32,8 +32,8 @@ export interface DrillReport {
   readonly violations: readonly string[]
 }
 
-/** An asynchronous standby is cut off this many acknowledgements before the kill, so that there is something to lose. */
-const lostAtLeast = 50
+/** Before an asynchronous standby's primary is killed, each publisher has this much acknowledged that nobody else has. */
+const lostPerPublisher = 25
 const drainMsMax = 60_000
 
 /** A primary, a standby, and programs that publish and consume; the primary is killed, the standby takes over. */
@@ -83,11 +83,21 @@ async function lagOf({ url }: { readonly url: string }): Promise<number> {
   return Number((await bus.status()).storage.replicationLagBytes)
 }
 
-/** From here on the primary acknowledges what the standby never gets. */
+/** From here on the primary acknowledges what the standby never gets. Waits until every program knows of some of it. */
 async function cutOff(primary: PostgresServer, link: TcpProxy, workload: Workload): Promise<number> {
   link.set('both', { stalled: true })
-  const enough = workload.acknowledgements + lostAtLeast
-  await until('there is something to lose', () => workload.acknowledgements >= enough)
+  const before = workload.acknowledgedBy
+  await until('each publisher has something to lose', () =>
+    workload.acknowledgedBy.every((count, p) => count >= before[p]! + lostPerPublisher),
+  )
+  const [last] = await primary.query<{ seq: string }>(
+    'select coalesce(max(seq), 0) as seq from public.effects',
+  )
+  const programs = 'select distinct program from public.effects where seq > $1'
+  await until(
+    'and each consumer',
+    async () => (await primary.query(programs, [last!.seq])).length === consumers,
+  )
   return await until('the lag shows in the status', async () => {
     const bytes = await lagOf(primary)
     return bytes > 0 ? bytes : undefined

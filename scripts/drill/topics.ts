@@ -12,7 +12,7 @@ export const results = topic<Step & { count: number }>('results', { partitions: 
 
 export const group = 'drill'
 /** The user's own table, without a key: an effect that happens twice is there twice. */
-export const createEffects = 'create table effects (lane text, n integer, seq bigserial)'
+export const createEffects = 'create table effects (lane text, n integer, program text, seq bigserial)'
 
 export function idOf({ lane, n }: Step): string {
   return `${lane}-${n}`

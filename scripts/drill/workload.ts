@@ -5,7 +5,7 @@ import type { Message } from './topics.ts'
 
 const publishers = 2
 const lanesPerPublisher = 8
-const consumers = 2
+export const consumers = 2
 const programs = {
   publisher: fileURLToPath(new URL('./publisher.ts', import.meta.url)),
   consumer: fileURLToPath(new URL('./consumer.ts', import.meta.url)),
@@ -35,7 +35,12 @@ export class Workload implements AsyncDisposable {
   }
 
   get acknowledgements(): number {
-    return [...this.acknowledged.values()].reduce((sum, count) => sum + count, 0)
+    return this.#sum(() => true)
+  }
+
+  /** Acknowledgements by publisher. */
+  get acknowledgedBy(): readonly number[] {
+    return Array.from({ length: publishers }, (_, p) => this.#sum((lane) => lane.startsWith(`p${p}-`)))
   }
 
   /** What the programs said of a log that lacks what they know. */
@@ -81,6 +86,11 @@ export class Workload implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { child } of this.#programs) child.kill('SIGKILL')
     await this.ended().catch(() => undefined)
+  }
+
+  #sum(counts: (lane: string) => boolean): number {
+    const counted = [...this.acknowledged].filter(([lane]) => counts(lane))
+    return counted.reduce((sum, [, count]) => sum + count, 0)
   }
 
   #run(kind: keyof typeof programs, args: readonly string[]): Program {
