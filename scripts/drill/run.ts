@@ -35,6 +35,7 @@ export interface DrillReport {
 /** Before an asynchronous standby's primary is killed, each publisher has this much acknowledged that nobody else has. */
 const lostPerPublisher = 25
 const drainMsMax = 60_000
+const recoveryMsMax = 60_000
 
 /** A primary, a standby, and programs that publish and consume; the primary is killed, the standby takes over. */
 export async function drill({ synchronous, runMs, note }: DrillOptions): Promise<DrillReport> {
@@ -56,7 +57,9 @@ export async function drill({ synchronous, runMs, note }: DrillOptions): Promise
   const after = synchronous
     ? { lost: 0, reported: 0, programs: workload.regressions.length }
     : await restart(standby, workload, note)
-  await workload.nextAcknowledgement()
+  const before = workload.acknowledgements
+  const isBack = () => workload.acknowledgements > before
+  await until('publishes are acknowledged again', isBack, { deadlineMs: recoveryMsMax, everyMs: 1 })
   const recoveredMs = Math.round(performance.now() - killedAt)
   note(`publishes are acknowledged again ${recoveredMs} ms after the kill`)
   await pause(runMs)

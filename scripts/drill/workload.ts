@@ -26,7 +26,6 @@ export class Workload implements AsyncDisposable {
   readonly acknowledged = new Map<string, number>()
   readonly #url: string
   #programs: Program[] = []
-  #acknowledgedNow: (() => void) | undefined
 
   constructor(url: string) {
     this.#url = url
@@ -59,14 +58,7 @@ export class Workload implements AsyncDisposable {
     await Promise.all(this.#programs.map(({ ready }) => ready))
   }
 
-  /** Resolves at the next acknowledgement. */
-  async nextAcknowledgement(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#acknowledgedNow = resolve
-    })
-  }
-
-  /** Publishers finish what they have begun. */
+  /** Ends the programs of this kind; publishers finish what they have begun. */
   async stop(kind: keyof typeof programs): Promise<void> {
     const stopped = this.#programs.filter((program) => program.kind === kind)
     for (const { child } of stopped) if (child.connected) child.send('stop')
@@ -114,8 +106,5 @@ export class Workload implements AsyncDisposable {
 
   #note(lane: string, n: number): void {
     this.acknowledged.set(lane, n + 1)
-    const acknowledged = this.#acknowledgedNow
-    this.#acknowledgedNow = undefined
-    acknowledged?.()
   }
 }
