@@ -43,12 +43,18 @@ create table semel.store (
   unique (task_id, name)
 );
 
--- No index on the value, and room in every page: an update stays in its page and touches no index (HOT).
+-- One row for each key. There is room in every page: an update stays in its page and touches no index (HOT). Under a
+-- held snapshot pages fill up, and each update that leaves its page adds an entry of equal rank to the index, until every
+-- look at the key passes thousands of dead ones. So a row that has left the page its step began in is replaced by one of
+-- the next step, which stands before all that is dead.
 create table semel.state (
   store_id integer not null,
   key text collate "C" not null,
+  step bigint not null,
+  -- Where its first update found it.
+  page integer,
   value text not null,
-  primary key (store_id, key)
+  primary key (store_id, key, step)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 2000);
 
 alter table semel.state alter column value set storage external;

@@ -46,9 +46,17 @@ create function semel.write(
 )
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
+-- Plans are kept, and some were made while a table was empty.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 declare
   v_steps bigint[];
+  v_places tid[];
+  v_key_steps bigint[];
+  v_pages integer[];
+  v_stay boolean[];
   v_count bigint;
 begin
   -- At any other level a statement does not see what was committed while we waited for a lock.
@@ -158,13 +166,25 @@ begin
   end if;
 
   if cardinality(p_keys) > 0 then
-    insert into semel.state as s (store_id, key, value)
-      select u.store, u.key, u.value from unnest(p_stores, p_keys, p_values) u (store, key, value)
-        where u.value is not null
-      on conflict (store_id, key) do update set value = excluded.value;
-    if array_position(p_values, null) is not null then
-      delete from semel.state s using unnest(p_stores, p_keys, p_values) u (store, key, value)
-        where u.value is null and s.store_id = u.store and s.key = u.key;
+    select array_agg(c.place order by u.n), array_agg(c.step order by u.n), array_agg(c.page order by u.n),
+        array_agg((c.began is null or c.began = c.page) and u.value is not null order by u.n)
+      into v_places, v_key_steps, v_pages, v_stay
+      from unnest(p_stores, p_keys, p_values) with ordinality u (store, key, value, n)
+      left join lateral (
+        select r.ctid as place, r.step, r.page as began, (r.ctid::text::point)[0]::integer as page from semel.state r
+          where r.store_id = u.store and r.key = u.key order by r.step desc limit 1
+      ) c on true;
+    update semel.state r set value = u.value, page = u.page
+      from unnest(v_places, v_pages, v_stay, p_values) u (place, page, stay, value)
+      where u.stay and r.ctid = u.place;
+    if array_position(v_places, null) is not null or array_position(v_stay, false) is not null then
+      delete from semel.state r using unnest(v_places, v_stay) u (place, stay)
+        where not u.stay and r.ctid = u.place;
+      -- A key that is new begins at the time, so that rows of it that were deleted stay behind it.
+      insert into semel.state (store_id, key, step, value)
+        select u.store, u.key, coalesce(u.step + 1, now_ms), u.value
+          from unnest(p_stores, p_keys, p_values, v_key_steps, v_places, v_stay) u (store, key, value, step, place, stay)
+          where u.value is not null and (u.place is null or not u.stay);
     end if;
   end if;
 end

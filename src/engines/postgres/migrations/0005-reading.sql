@@ -155,7 +155,9 @@ begin
   return query
     select s.value
       from unnest(p_keys) with ordinality u (key, n)
-      left join semel.state s on s.store_id = v_store and s.key = u.key
+      left join lateral (
+        select o.value from semel.state o where o.store_id = v_store and o.key = u.key order by o.step desc limit 1
+      ) s on true
       order by u.n;
 end
 $$;

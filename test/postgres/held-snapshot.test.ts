@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Instance } from '../../src/testing/conformance/instance.ts'
+import { record } from '../../src/testing/conformance/records.ts'
+import { freshDatabase } from '../rig/postgres/fresh.ts'
+import { queryOnce } from '../rig/postgres/server.ts'
+import { sharedPostgres } from '../rig/postgres/shared.ts'
+import { Engines } from './engines.ts'
+import { openClient } from './sql-client.ts'
+
+const server = await sharedPostgres(18)
+
+/** Pages of 8 KiB that a look at one key or position may read: the way down an index, the row, and a few dead ones. */
+const pagesReadMax = 16
+const units = 400
+const keys = Array.from({ length: 40 }, (_, index) => `customer-${index}`)
+
+/** Pages that a query reads. */
+async function pagesRead(url: string, query: string): Promise<number> {
+  const rows = await queryOnce<{ 'QUERY PLAN': string }>(
+    url,
+    `explain (analyze, buffers, timing off) ${query}`,
+  )
+  const line = rows.map((row) => row['QUERY PLAN']).find((text) => text.includes('Buffers: '))!
+  return [...line.matchAll(/(?:hit|read)=(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0)
+}
+
+/** Half of the keys are deleted now and then; the others only change. */
+function isDeleted(unit: number, index: number): boolean {
+  return index >= keys.length / 2 && (unit + index) % 50 === 0
+}
+
+async function workOn(one: Instance): Promise<void> {
+  const lease = await one.lease()
+  for (let n = 0; n < units; n++) {
+    const values = keys.map((key, index) => (isDeleted(n, index) ? undefined : `{"key":"${key}","sum":${n}}`))
+    await one.commit(lease, n === 0 ? undefined : n, n + 1, {
+      state: [{ store: 'sums', keys, values }],
+      appends: [
+        { topic: 'orders', partition: 0, records: [record(`e${n}`)], callOf: undefined, fresh: true },
+      ],
+    })
+  }
+  const state = await one.state(lease.task, 'sums')
+  for (const [index, key] of keys.entries()) {
+    const isGone = isDeleted(units - 1, index)
+    assert.equal(state[key], isGone ? undefined : `{"key":"${key}","sum":${units - 1}}`)
+  }
+}
+
+test('under a snapshot that stays open, what is read of the hot tables does not grow with what is dead', async () => {
+  await using database = await freshDatabase(server)
+  await using engines = new Engines(database)
+  const one = await engines.open()
+  await one.declare()
+  await using holder = await openClient(database.url)
+  await holder.query('begin isolation level repeatable read; select 1 from pg_class limit 1')
+  await workOn(one)
+  const { name } = engines.schema
+  const dead = await pagesRead(database.url, `select count(*) from ${name}.state`)
+  assert.ok(dead > 50, `the snapshot keeps dead rows: ${dead} pages`)
+  const looks = [
+    `select value from ${name}.state where store_id = 1 and key = 'customer-7' order by step desc limit 1`,
+    `select position from ${name}.progress where task_id = 1 order by step desc limit 1`,
+    `select first_offset + count from ${name}.batch where partition_id = 1 order by first_offset desc limit 1`,
+  ]
+  for (const look of looks) {
+    const pages = await pagesRead(database.url, look)
+    assert.ok(pages <= pagesReadMax, `${pages} pages for ${look}`)
+  }
+})
