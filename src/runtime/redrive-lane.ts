@@ -50,10 +50,19 @@ export class RedriveLane {
       const slot = await this.#slotFor(event)
       if (slot === undefined) continue
       this.#running = true
+      if (this.#context.settings.guarantee === 'at-most-once') this.#takeOff(slot, committer)
       return slot
     }
     if (next > this.#next) this.#passTo(next, committer)
     return undefined
+  }
+
+  /** A1: the letter is off its list before the handler sees it, so that no crash shows it to a handler again. */
+  #takeOff(slot: Slot, committer: Committer): void {
+    const key = deadLetterKey(slot.offset)
+    this.#changed.set(key, undefined)
+    committer.setOwnState(storeNames.deadLetters, key, undefined)
+    this.#passTo(slot.redrive!.next, committer)
   }
 
   /** `letter`: the dead letter as it is now; `undefined` if its handler succeeded. */

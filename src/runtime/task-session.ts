@@ -241,9 +241,21 @@ export class TaskSession implements DispatcherEvents {
     for (const store of this.#context.storeNames) await this.#state.prefetch(store, [...keys])
   }
 
+  /** Commits what is staged, and waits until it is durable. */
+  async #untilCommitted(): Promise<boolean> {
+    while (!this.#committer.idle) {
+      if (this.#failure !== undefined || this.#stopping) return false
+      this.#committer.poke({ busy: false })
+      await this.#wake.wait(limits.pollMsMax)
+    }
+    return this.#failure === undefined
+  }
+
   async #readRedrives(): Promise<void> {
     const slot = await this.#redrive.next(this.#committer)
-    if (slot !== undefined) this.#dispatcher.admit(slot)
+    if (slot === undefined) return
+    if (this.#context.settings.guarantee === 'at-most-once' && !(await this.#untilCommitted())) return
+    this.#dispatcher.admit(slot)
   }
 }
 

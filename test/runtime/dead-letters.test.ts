@@ -121,6 +121,27 @@ for (const { name, create } of worlds) {
       assert.deepEqual(emitted.sort(), [0, 1])
     })
 
+    test('A1: at most once, a letter is off its list before its handler runs again', async () => {
+      const inner = create().engine()
+      await using bus = await openOn(inner)
+      const listed: number[] = []
+      const letters = bus.deadLetters('g')
+      bus.consume(lane, group('g', { guarantee: 'at-most-once' }), async () => {
+        listed.push((await letters.list()).length)
+        if (listed.length < 3) throw new Error('not yet')
+      })
+      await bus.publish(lane, { key: 'k0', n: 0 })
+      for (let round = 1; round < 3; round++) {
+        await until(async () => (await letters.list()).length === 1)
+        await letters.redrive(await letters.list())
+        await until(() => listed.length === round + 1)
+      }
+      await untilCaughtUp(bus, 'g')
+
+      assert.deepEqual(listed, [0, 0, 0])
+      assert.deepEqual(await letters.list(), [])
+    })
+
     for (const concurrency of [1, 16]) {
       test(`O1: a letter that comes back waits for its key (concurrency ${concurrency})`, async () => {
         await using bus = await openOn(create().engine())

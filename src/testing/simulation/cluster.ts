@@ -35,6 +35,8 @@ export interface ClusterOptions {
   readonly storage?: ((scheduler: Scheduler) => SimulatedStorage) | undefined
   readonly latenessMsMax?: number | undefined
   readonly onPoint?: ((point: LinePoint) => void) | undefined
+  /** Groups whose dead letters leave their list before a redrive runs (A1). Default: none. */
+  readonly isAtMostOnce?: ((group: string) => boolean) | undefined
 }
 
 /** One process of the cluster, from its start to its end. */
@@ -63,11 +65,13 @@ export class SimulatedCluster {
   readonly #latenessMsMax: number
   readonly #onPoint: ((point: LinePoint) => void) | undefined
   #leaseMs: number | undefined
+  readonly #isAtMostOnce: (group: string) => boolean
   readonly #alive = new Set<SimulatedProcess>()
   readonly #started = new Map<string, number>()
   readonly #notes: HistoryClient
 
-  constructor({ seed, storage = soundStorage, latenessMsMax, onPoint }: ClusterOptions) {
+  constructor({ seed, storage = soundStorage, latenessMsMax, onPoint, isAtMostOnce }: ClusterOptions) {
+    this.#isAtMostOnce = isAtMostOnce ?? (() => false)
     this.scheduler = new Scheduler(seed)
     this.board = new FaultBoard(this.scheduler.stream('faults'))
     this.storage = storage(this.scheduler)
@@ -118,8 +122,9 @@ export class SimulatedCluster {
     const line = new Line({ scheduler, platform, board, onPoint: this.#onPoint })
     const inner = storage.engine()
     await inner.open({ platform: this.#server, durability: inner.facts.durability[0]!, member: name })
+    const units = this.#recorder.client(`units of ${name}`)
     const engine = new FaultyEngine({
-      storage: recordedStorage(inner, storage.log, this.#recorder.client(`units of ${name}`)),
+      storage: recordedStorage(inner, storage.log, units, this.#isAtMostOnce),
       leases: recordedLeases(storage.log.leases, (member) => this.#clientOf(member)),
       platform,
       line,

@@ -31,10 +31,15 @@ export function redriveName(offset: number): string {
  * Writes down what the storage accepted, where it accepted it: units with their position, emits, effects and dead
  * letters. Nothing that happens to the answer on its way back changes that.
  */
-export function recordedStorage(storage: Engine, log: MemoryLog, client: HistoryClient): Engine {
+export function recordedStorage(
+  storage: Engine,
+  log: MemoryLog,
+  client: HistoryClient,
+  isAtMostOnce: (group: string) => boolean,
+): Engine {
   return new Proxy(storage, {
     get(target, name) {
-      if (name === 'commit') return (unit: Unit) => recordCommit(target, log, client, unit)
+      if (name === 'commit') return (unit: Unit) => recordCommit(target, log, client, unit, isAtMostOnce)
       const member: unknown = Reflect.get(target, name, target)
       return typeof member === 'function' ? member.bind(target) : member
     },
@@ -61,6 +66,7 @@ async function recordCommit(
   log: MemoryLog,
   client: HistoryClient,
   unit: Unit,
+  isAtMostOnce: (group: string) => boolean,
 ): Promise<void> {
   const commit = commitCall(unit)
   const sends = unit.appends.flatMap(({ topic, records }) => {
@@ -68,7 +74,7 @@ async function recordCommit(
       ({ id, key, data }): MicroCall => ({ f: 'send', topic, key, id, val: id, crc: crcOf(data) }),
     )
   })
-  const deadLetters = newDeadLetters(unit, log)
+  const deadLetters = newDeadLetters(unit, log, isAtMostOnce(unit.lease.task.group))
   const letters = deadLetters.map((off) => client.start('dlq', { ...commit, off }))
   const position = client.start('commit', commit)
   const transaction = sends.length === 0 ? undefined : client.start('tx', { micro: sends })
@@ -115,12 +121,19 @@ function isEffect(data: unknown): data is EmittedData {
   return typeof data === 'object' && data !== null && 'sourceOffset' in data && 'redrive' in data
 }
 
-/** A dead letter that failed once more replaces itself; that is no second one. */
-function newDeadLetters({ lease: { task }, state }: Unit, log: MemoryLog): number[] {
+/**
+ * A dead letter that failed once more replaces itself; that is no second one. At most once, it was taken off its list
+ * before its handler ran (A1), and comes back with more than one attempt.
+ */
+function newDeadLetters({ lease: { task }, state }: Unit, log: MemoryLog, comesBack: boolean): number[] {
   const known = log.task(task)?.stores.get(storeNames.deadLetters)
   const changes = state.find(({ store }) => store === storeNames.deadLetters)
   return (changes?.keys ?? [])
-    .filter((key, i) => changes?.values[i] !== undefined && known?.get(key) === undefined)
+    .filter((key, i) => {
+      const letter = changes?.values[i]
+      if (letter === undefined || known?.get(key) !== undefined) return false
+      return !comesBack || JSON.parse(letter).attempts === 1
+    })
     .map(Number)
 }
 

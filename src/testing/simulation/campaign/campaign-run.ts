@@ -65,7 +65,9 @@ export async function runCampaignSeed({
   storage,
 }: CampaignRunOptions): Promise<CampaignReport> {
   const knobs = knobsOf(seed, given)
-  const cluster = new SimulatedCluster({ seed, storage, latenessMsMax: knobs.latenessMsMax })
+  const isAtMostOnce = (group: string): boolean => group === groups.atMostOnce
+  const { latenessMsMax } = knobs
+  const cluster = new SimulatedCluster({ seed, storage, latenessMsMax, isAtMostOnce })
   const run = newRun(cluster, knobs)
   const campaign = new Campaign(run)
   const problems: string[] = []

@@ -26,14 +26,12 @@ export async function startConsumer(run: Run, role: string): Promise<Member> {
 interface Handling {
   readonly group: string
   readonly guarantee: 'exactly-once' | 'at-least-once' | 'at-most-once'
-  readonly mayFail: boolean
   readonly effects: (run: Run, event: Delivery<InputData>, tx: Transaction, redrive: boolean) => Promise<void>
 }
 
 const exactlyOnce: Handling = {
   group: groups.exactlyOnce,
   guarantee: 'exactly-once',
-  mayFail: true,
   effects: async ({ topics }, { data, topic, partition, offset }, tx, redrive) => {
     const total = tx.state<Total>(redrive ? stores.redriven : stores.live)
     const { sum, count } = (await total.get()) ?? { sum: 0, count: 0 }
@@ -52,20 +50,17 @@ const exactlyOnce: Handling = {
 const atLeastOnce: Handling = {
   group: groups.atLeastOnce,
   guarantee: 'at-least-once',
-  mayFail: true,
   effects: async () => undefined,
 }
 
-/** What fails here is lost or a dead letter at once, so its handler never does. */
 const atMostOnce: Handling = {
   group: groups.atMostOnce,
   guarantee: 'at-most-once',
-  mayFail: false,
   effects: async () => undefined,
 }
 
 function consume(run: Run, { process, bus }: Member, handling: Handling): void {
-  const { group, guarantee, mayFail, effects } = handling
+  const { group, guarantee, effects } = handling
   const { knobs, topics, cluster } = run
   const random = cluster.scheduler.stream(`handlers of ${group} on ${process.name}`)
   const client = process.recorder.client(group)
@@ -86,11 +81,11 @@ function consume(run: Run, { process, bus }: Member, handling: Handling): void {
       const isLast = event.attempt >= attempts
       await recorded(client, consumer, event, { redrive, isLast }, async () => {
         const ms = random.fraction() * knobs.handlerMsMax
-        const isFlaky = mayFail && !run.healed && random.fraction() < knobs.flakyShare
-        const hangs = mayFail && !run.healed && random.fraction() < knobs.hangShare
+        const isFlaky = !run.healed && random.fraction() < knobs.flakyShare
+        const hangs = !run.healed && random.fraction() < knobs.hangShare
         await sleep(process.platform, hangs ? knobs.handlerTimeoutMs * 3 : ms)
         await effects(run, event, tx, redrive)
-        if (mayFail && event.data.poison && !run.healed) throw new Error('poison')
+        if (event.data.poison && !run.healed) throw new Error('poison')
         if (isFlaky) throw new Error('flaky')
       })
     },
@@ -106,6 +101,9 @@ async function recorded(
   work: () => Promise<void>,
 ): Promise<void> {
   const epoch = consumer.tasks().find((task) => task.topic === topic && task.partition === partition)?.epoch
+  // At most once, each redrive is a unit of its own (A1, C0).
+  const replayName =
+    consumer.group === groups.atMostOnce ? `${redriveName(offset)}.${attempt}` : redriveName(offset)
   const operation = client.start('handle', {
     g: consumer.group,
     topic,
@@ -115,7 +113,7 @@ async function recorded(
     key,
     attempt,
     epoch,
-    ...(redrive ? { replay: redriveName(offset) } : undefined),
+    ...(redrive ? { replay: replayName } : undefined),
   })
   const failed = isLast ? givenUp : 'HANDLER'
   const onAbort = (): void => operation.fail(hasCode(signal.reason, 'HANDLER_TIMEOUT') ? failed : 'ABORTED')

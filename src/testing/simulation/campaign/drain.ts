@@ -5,8 +5,6 @@ import { groups } from './topics.ts'
 
 const watchMs = 50
 const entriesMax = 1_000
-/** Groups whose dead letters are redriven at the end. What failed at most once stays where it is. */
-const redriven = [groups.exactlyOnce, groups.atLeastOnce] as const
 
 /**
  * Waits until every group has handled everything and every dead letter was redriven. Answers what is still open
@@ -36,10 +34,10 @@ function lagOf(known: BusStatus['groups'], name: string): number {
   return group === undefined || group.tasks.length === 0 ? 1 : group.lagEvents
 }
 
-/** Open dead letters of the groups that redrive theirs. */
+/** Open dead letters of all groups. */
 export async function openLetters(run: Run, bus: Member['bus']) {
   const open = []
-  for (const group of redriven) {
+  for (const group of Object.values(groups)) {
     const letters = await bus.deadLetters(group).list({ topic: run.topics.input.name, limit: entriesMax })
     open.push(...letters.map((letter) => ({ group, letter })))
   }
