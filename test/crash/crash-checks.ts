@@ -106,7 +106,7 @@ async function checkEffects(bus: Bus, handled: readonly LogEvent<Order>[], place
     ledgerOf(place),
     handled
       .map(({ data }) => data.n)
-      .filter(usesSql)
+      .filter((n) => usesSql(place.scenario, n))
       .sort((a, b) => a - b),
     'the user’s rows, each once',
   )

@@ -4,7 +4,6 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Durability } from '../../src/index.ts'
 import {
@@ -17,10 +16,10 @@ import {
 } from '../../src/testing/history/index.ts'
 import { hostClock, RealHistoryFile, StoredHistory } from '../../src/testing/real-history-file.ts'
 import { until } from '../support/until.ts'
-import { eventsPerLife } from './crash-topics.ts'
+import { eventsPerLife, mixedScenario, type Scenario } from './crash-topics.ts'
 import type { Life } from './scenario.ts'
 
-const scenario = fileURLToPath(new URL('./scenario.ts', import.meta.url))
+const program = fileURLToPath(new URL('./scenario.ts', import.meta.url))
 /** Orders published again at the begin of a life, because the answers to them may have been lost. */
 const again = 8
 
@@ -29,11 +28,18 @@ export interface LifeOptions {
   readonly crashAt?: string
   /** A program and its options that runs ours. */
   readonly under?: readonly string[]
+  /** Another one than the scenario's. */
   readonly durability?: Durability
   /** Default true. */
   readonly consumes?: boolean
   /** Called when the program runs; what it does is part of the life. */
   readonly during?: (running: Running) => Promise<void>
+  /** Options of node itself. */
+  readonly node?: readonly string[]
+  /** Handlers of this life take at least so long, and the whole process with them. Default 0. */
+  readonly blockMs?: number
+  /** Default true. False: it only handles what is there. */
+  readonly publishes?: boolean
   /** A program that meets a failing disk may also end with an error. */
   readonly mayFail?: boolean
 }
@@ -43,11 +49,14 @@ export interface Running {
   readonly child: ChildProcess
   /** Settles when the history has so many lines, or when the program has ended. */
   lines(count: number): Promise<void>
+  /** The same when it has this text. */
+  says(text: string): Promise<void>
 }
 
 /** Where programs live one after the other: their database, and the history of all that they were told. */
 export class Place implements Disposable {
   readonly file: string
+  readonly scenario: Scenario
   readonly probe: HistoryProbe
   readonly #folder: string
   readonly #recorder: HistoryRecorder
@@ -58,7 +67,8 @@ export class Place implements Disposable {
   kills = 0
 
   /** The history lies in a folder of its own, which no fault touches. */
-  constructor(file?: string) {
+  constructor(file?: string, scenario = mixedScenario) {
+    this.scenario = scenario
     this.#folder = mkdtempSync(join(tmpdir(), 'semel-crash-'))
     this.file = file ?? join(this.#folder, 'semel.db')
     this.#judge = new RealHistoryFile(this.#newHistory('judge'))
@@ -68,7 +78,8 @@ export class Place implements Disposable {
 
   /** One life of the program, going on where the log ends; answers the signal that ended it. */
   async live(logged: number, options: LifeOptions = {}): Promise<NodeJS.Signals | null> {
-    const { crashAt = '', under = [], durability = 'fsync', consumes = true, mayFail = false } = options
+    const { crashAt = '', under = [], durability, mayFail = false } = options
+    const { consumes = true, publishes = true, blockMs = 0 } = options
     const node = `life-${this.#histories.length}`
     const from = Math.max(0, logged - (logged % 4) - again)
     const life: Life = {
@@ -76,20 +87,36 @@ export class Place implements Disposable {
       history: this.#newHistory(node),
       node,
       from,
-      to: from + again + eventsPerLife,
-      durability,
+      to: publishes ? from + again + eventsPerLife : from,
+      blockMs,
+      scenario: durability === undefined ? this.scenario : { ...this.scenario, durability },
       consumes,
     }
-    this.published = life.to
-    const [program, ...args] = [...under, process.execPath, scenario, JSON.stringify(life)]
+    if (publishes) this.published = life.to
+    const [first, ...args] = [
+      ...under,
+      process.execPath,
+      ...(options.node ?? []),
+      program,
+      JSON.stringify(life),
+    ]
     const env = { ...process.env, ...compileCache(), SEMEL_CRASH_AT: crashAt, UV_THREADPOOL_SIZE: '1' }
-    const child = spawn(program!, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(first!, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
     let errors = ''
     child.stderr.on('data', (chunk) => {
       errors += String(chunk)
     })
     const exit = once(child, 'exit')
-    await options.during?.({ child, lines: (count) => untilLines(life.history, count, child) })
+    const running = {
+      child,
+      lines: (count: number) => untilHistory(life, child, (text) => text.split('\n').length > count),
+      says: (part: string) => untilHistory(life, child, (text) => text.includes(part)),
+    }
+    await options.during?.(running).catch(async (error: unknown) => {
+      child.kill('SIGKILL')
+      await exit
+      throw error
+    })
     const [code, signal] = await exit
     assert.ok(signal !== null || code === 0 || mayFail, `the program ended with ${code}: ${errors}`)
     return signal
@@ -102,6 +129,11 @@ export class Place implements Disposable {
     client.note('fault', { name: fault, state: 'on' })
     client.note('died', { node: `life-${this.#histories.length - 1}` })
     client.note('fault', { name: fault, state: 'off' })
+  }
+
+  /** Writes down that a fault begins or ends. */
+  fault(name: string, state: 'on' | 'off'): void {
+    this.#recorder.client('nemesis').note('fault', { name, state })
   }
 
   /** An observation of the judge's: effects and balances, read from where they are stored. */
@@ -127,9 +159,13 @@ export class Place implements Disposable {
   }
 }
 
-async function untilLines(path: string, count: number, child: ChildProcess): Promise<void> {
-  const isThere = (): boolean => readFileSync(path, 'utf8').split('\n').length > count
-  await until(() => child.exitCode !== null || child.signalCode !== null || isThere(), 60_000)
+async function untilHistory(
+  { history }: Life,
+  child: ChildProcess,
+  isThere: (text: string) => boolean,
+): Promise<void> {
+  const hasEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
+  await until(() => hasEnded() || isThere(readFileSync(history, 'utf8')), 60_000)
 }
 
 /** Compiled once for all lives, for most of a short life is its start. */
@@ -137,14 +173,4 @@ export function compileCache(): { NODE_COMPILE_CACHE: string } {
   const folder = join(tmpdir(), 'semel-compile-cache')
   mkdirSync(folder, { recursive: true })
   return { NODE_COMPILE_CACHE: folder }
-}
-
-const folder = mkdtempSync(join(tmpdir(), 'semel-files-'))
-let files = 0
-after(() => rmSync(folder, { recursive: true, force: true }))
-
-/** A file for a test that records no history. */
-export function newFile(): string {
-  files++
-  return join(folder, `${files}.db`)
 }

@@ -1,4 +1,4 @@
-import { topic } from '../../src/index.ts'
+import { type Durability, topic } from '../../src/index.ts'
 
 export interface Order {
   readonly n: number
@@ -29,7 +29,23 @@ export function orderOf(n: number): Order {
   return { n, customer: `customer-${n % 7}`, amount: 1 + (n % 5) }
 }
 
-/** These events write a row of the user's own table. */
-export function usesSql(n: number): boolean {
-  return n % 5 === 0
+/** How a program of a crash scenario works. */
+export interface Scenario {
+  readonly durability: Durability
+  readonly concurrency: number
+  /** Which events write a row of the user's own table. */
+  readonly sql: 'none' | 'some' | 'all'
+}
+
+export const mixedScenario: Scenario = { durability: 'fsync', concurrency: 16, sql: 'some' }
+
+/** The twelve scenarios of the campaign. */
+export const scenarios: readonly Scenario[] = (['fsync', 'os'] as const).flatMap((durability) =>
+  [1, 16].flatMap((concurrency) =>
+    (['none', 'some', 'all'] as const).map((sql) => ({ durability, concurrency, sql })),
+  ),
+)
+
+export function usesSql({ sql }: Scenario, n: number): boolean {
+  return sql === 'all' || (sql === 'some' && n % 5 === 0)
 }

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { sqlite } from '../../src/engines/sqlite/index.ts'
 import { isSemelError, openBus } from '../../src/index.ts'
 import { readAll } from '../support/read-all.ts'
-import { newFile } from './crash-place.ts'
 import { faultEvents, numbers } from './crash-topics.ts'
+import { newFile } from './new-file.ts'
 import { requireStrace, straceSkip } from './strace.ts'
 
 const scenario = fileURLToPath(new URL('./scenario-faults.ts', import.meta.url))

@@ -1,5 +1,5 @@
 import { sqlite } from '../../src/engines/sqlite/index.ts'
-import { type Durability, openBus } from '../../src/index.ts'
+import { openBus } from '../../src/index.ts'
 import { HistoryProbe, HistoryRecorder } from '../../src/testing/history/index.ts'
 import { hostClock, RealHistoryFile } from '../../src/testing/real-history-file.ts'
 import { until } from '../support/until.ts'
@@ -11,6 +11,7 @@ import {
   orderOf,
   orders,
   payments,
+  type Scenario,
   totals,
   usesSql,
 } from './crash-topics.ts'
@@ -28,7 +29,9 @@ export interface Life {
   readonly node: string
   readonly from: number
   readonly to: number
-  readonly durability: Durability
+  readonly scenario: Scenario
+  /** The first handler keeps the whole process busy for so long. */
+  readonly blockMs: number
   /** Units are flushed whatever publishers ask for: without them, nothing but publishing reaches the disk. */
   readonly consumes: boolean
 }
@@ -36,12 +39,14 @@ export interface Life {
 const file = new RealHistoryFile(life.history)
 const probe = new HistoryProbe(new HistoryRecorder({ node: life.node, clock: hostClock, file }))
 const engine = probe.engine(sqlite({ file: life.file }))
-const { durability } = life
+const { durability, concurrency } = life.scenario
 const bus = await openBus({ engine, topics: crashTopics, durability, member: life.node })
 await probe.opened(bus, crashTopics)
 
+let blockMs = life.blockMs
 const handler = probe.handler<Order>(crashGroup, async ({ data }, tx) => {
-  if (usesSql(data.n)) {
+  block()
+  if (usesSql(life.scenario, data.n)) {
     await tx.query('create table if not exists ledger (n integer primary key, amount integer)')
     await tx.query('insert into ledger values (?, ?)', [data.n, data.amount])
   }
@@ -51,7 +56,7 @@ const handler = probe.handler<Order>(crashGroup, async ({ data }, tx) => {
   tx.emit(totals, { customer: data.customer, sum, n: data.n })
 })
 const consumer = life.consumes
-  ? bus.consume(orders, { group: crashGroup, leaseMs: crashLeaseMs }, handler)
+  ? bus.consume(orders, { group: crashGroup, leaseMs: crashLeaseMs, concurrency }, handler)
   : undefined
 
 for (let n = life.from; n < life.to; n += 4) await publishFour(n)
@@ -63,6 +68,13 @@ await until(async () => {
 await consumer?.stop()
 await bus.stop()
 file[Symbol.dispose]()
+
+/** Once, as a handler that computes without a pause: no timer of the process runs meanwhile. */
+function block(): void {
+  const until = performance.now() + blockMs
+  blockMs = 0
+  while (performance.now() < until);
+}
 
 /** Two single publishes, and one call over two topics. */
 async function publishFour(n: number): Promise<void> {

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type Installed, installPacked, nodeOf, output, root } from './installed.ts'
+import { layOutsideEngine } from './outside-engine.ts'
 
 // The lowest version that package.json promises, the one this project is made with, and the newest.
 const nodeVersions = ['22.22.0', '24.21.0', '26.10.0']
@@ -34,6 +35,12 @@ describe('the packed tarball', () => {
       assert.equal(await output(installed.folder, node, 'ten-lines.mjs'), 'billed 12\n')
     })
   }
+
+  test('lets an engine that was written elsewhere pass the suite, by the doors alone', async () => {
+    const file = layOutsideEngine(installed.folder)
+    const report = await output(installed.folder, process.execPath, '--test', file)
+    assert.ok(Number(/^. pass (\d+)$/m.exec(report)?.[1]) > 80, report)
+  })
 
   test('has no runtime dependency', () => assert.deepEqual(manifest.dependencies ?? {}, {}))
 

@@ -124,6 +124,7 @@ export const consumeClauses: readonly Clause[] = [
       proof(`${conformance}/units.ts`, 'an older epoch is FENCED, and nothing of its unit exists'),
       proof(`${conformance}/ownership.ts`, 'members come, go and stall in turns: each epoch is granted once'),
       proof(members, 'Z1 V2: a paused owner is fenced when it wakes'),
+      proofOn(['sqlite'], 'test/crash/pauses.test.ts', 'stopped (SIGSTOP) and woken: another took over'),
     ],
   },
   {
