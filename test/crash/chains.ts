@@ -4,6 +4,7 @@ import { SeededRandom } from '../../src/platform/seeded-random.ts'
 import { checkAfterFault, checkAtEnd, checkRecorded } from './crash-checks.ts'
 import { Place, type Running } from './crash-place.ts'
 import { mixedScenario } from './crash-topics.ts'
+import { freeze } from './freeze.ts'
 import { PoweredDisk } from './power.ts'
 
 // Chains of lives on one file, each ended by force and each going on where the one before it ended. After every
@@ -101,7 +102,7 @@ export async function losePowerUnflushed(times: number, seed: number): Promise<s
 function cutDuring(disk: PoweredDisk, random: SeededRandom) {
   return async ({ child, lines }: Running): Promise<void> => {
     await lines(Math.floor(linesOfLife * random.fraction()))
-    child.kill('SIGSTOP')
+    await freeze(child)
     disk.cutPower()
     child.kill('SIGKILL')
   }

@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { checkAfterFault, checkAtEnd, checkRecorded } from './crash-checks.ts'
 import { Place, type Running } from './crash-place.ts'
 import { crashLeaseMs } from './crash-topics.ts'
+import { freeze } from './freeze.ts'
 
 const jumpingClock = new URL('./jumping-clock.ts', import.meta.url).href
 const handling = '"f":"handle"'
@@ -17,7 +18,7 @@ const handling = '"f":"handle"'
 async function stopBetweenWrites(child: ChildProcess, file: string): Promise<void> {
   using database = new DatabaseSync(file, { timeout: 0 })
   for (let tries = 0; tries < 1_000; tries++) {
-    child.kill('SIGSTOP')
+    await freeze(child)
     try {
       database.exec('begin immediate')
       database.exec('rollback')

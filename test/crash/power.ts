@@ -44,7 +44,7 @@ export class PoweredDisk implements Disposable {
   }
 
   /**
-   * From now on nothing reaches the disk. Stop (SIGSTOP) whoever writes before: an fsync that is under way during the
+   * From now on nothing reaches the disk. Freeze whoever writes before: an fsync that is under way during the
    * cut may answer 0 for data that is gone (seen under strace on Linux 6.x), which a machine without power cannot.
    */
   cutPower(): void {
