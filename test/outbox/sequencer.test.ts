@@ -126,6 +126,29 @@ test('a number drawn too early is drawn again (set constraints all immediate)', 
   assert.ok(ids.includes('b1'))
 })
 
+test('who publishes a key waits in its commit for whoever has a number for that key already', async () => {
+  await using database = await OutboxDatabase.open()
+  const [first, second] = [await database.pool.connect(), await database.pool.connect()]
+  await first.query('begin')
+  await publishOrder(database, first, 'first')
+  await first.query('set constraints all immediate')
+  await second.query('begin')
+  await publishOrder(database, second, 'second')
+  const committing = second.query('commit')
+  const pid = Reflect.get(second, 'processID')
+  await until(async () => {
+    const { rows } = await database.query('select pg_blocking_pids($1) as pids', [pid])
+    return rows[0].pids.length > 0
+  })
+  await first.query('commit')
+  await committing
+  first.release()
+  second.release()
+  await using _ = await sequenceOutbox(database.bus)
+  await until(async () => (await database.waiting()) === 0)
+  assert.deepEqual(await database.ids(), ['first', 'second'])
+})
+
 test('in transactions of every isolation level, and with triggers switched off', async () => {
   await using database = await OutboxDatabase.open()
   for (const level of ['read committed', 'repeatable read', 'serializable']) {
