@@ -136,9 +136,9 @@ for (const setting of ['statement_timeout', 'lock_timeout']) {
   test(`a publish that a lock keeps longer than ${setting} did not happen, and works once the lock is gone (Q3)`, async () => {
     await using database = await freshDatabase(server)
     await using engines = new Engines(database)
-    await queryOnce(database.url, `alter database ${database.name} set ${setting} = '60ms'`)
+    await (await engines.open()).declare()
+    await queryOnce(database.url, `alter database ${database.name} set ${setting} = '250ms'`)
     const one = await engines.open()
-    await one.declare()
     await using blocker = await openClient(database.url)
     await blocker.query('begin')
     await blocker.query(`select * from ${engines.schema.name}.topic for update`)
