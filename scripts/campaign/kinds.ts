@@ -1,0 +1,187 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { crashPointNames } from '../../src/engines/sqlite/crash-points.ts'
+import { killAtPoints, killAtRandom, losePower } from '../../test/crash/chains.ts'
+import { type Scenario, scenarios } from '../../test/crash/crash-topics.ts'
+import { powerSkip } from '../../test/crash/power.ts'
+import { root } from '../run.ts'
+import { kindOf, type Totals } from './totals.ts'
+
+const execute = promisify(execFile)
+const outputBytesMax = 64 << 20
+const seedsPerUnit = 25
+const lossesPerUnit = 10
+const killsPerUnit = 10
+const pointsPerUnit = 8
+
+/** What a unit of work came to, to be added to the totals. */
+export interface Done {
+  readonly done: number
+  readonly void?: number
+  readonly operations?: number
+}
+
+/** One kind of proof: how much is meant to be run, and how a unit of it is. */
+export interface Kind {
+  readonly name: string
+  /** What one of it is, for people. */
+  readonly what: string
+  readonly target: number
+  /** A unit takes about so long; it is not begun when less is left of the slice. */
+  readonly unitSeconds: number
+  /** What the next unit is, in words that repeat it; undefined: all is done. Must not change the totals. */
+  next(totals: Totals): string | undefined
+  /** Runs that unit. Throws if it finds something. */
+  run(totals: Totals): Promise<Done>
+}
+
+function bySeed(
+  kind: Omit<Kind, 'next' | 'run'>,
+  perUnit: number,
+  run: (seed: number, totals: Totals) => Promise<Done>,
+): Kind {
+  return {
+    ...kind,
+    next: (totals) => {
+      const { done, nextSeed } = kindOf(totals, kind.name)
+      return done >= kind.target ? undefined : `seed ${nextSeed}`
+    },
+    run: async (totals) => {
+      const total = kindOf(totals, kind.name)
+      const seed = total.nextSeed
+      // A seed that fails is not tried again: it stands among the violations.
+      total.nextSeed += perUnit
+      return await run(seed, totals)
+    },
+  }
+}
+
+async function simulate(seed: number): Promise<Done> {
+  const args = ['scripts/simulate.ts', '--seed', String(seed), '--seeds', String(seedsPerUnit), '--json']
+  const { stdout } = await execute(process.execPath, args, { cwd: root, maxBuffer: outputBytesMax }).catch(
+    (error: { stdout?: string }) => ({ stdout: error.stdout ?? '' }),
+  )
+  const result = JSON.parse(stdout.trim().split('\n').at(-1)!)
+  if (result.failed.length > 0) throw new Error(JSON.stringify(result.failed))
+  return { done: result.seeds, void: result.void, operations: result.operations }
+}
+
+interface NextPoints {
+  readonly name: string
+  readonly scenario: Scenario
+  readonly points: readonly string[]
+}
+
+const nameOf = ({ durability, concurrency, sql }: Scenario): string =>
+  `${durability}, concurrency ${concurrency}, SQL in ${sql}`
+
+/** The next hits of each crash point that has more of them, scenario by scenario. */
+function nextPoints(totals: Totals): NextPoints | undefined {
+  for (const scenario of scenarios) {
+    const name = nameOf(scenario)
+    const { next, exhausted } = progressOf(totals, name)
+    const open = crashPointNames.filter((point) => !exhausted.includes(point))
+    // The least used ones first, so that all of them advance together.
+    open.sort((a, b) => (next[a] ?? 1) - (next[b] ?? 1))
+    const points = open.slice(0, pointsPerUnit).map((point) => `${point}:${next[point] ?? 1}`)
+    if (points.length > 0) return { name, scenario, points }
+  }
+  return undefined
+}
+
+function progressOf({ points }: Totals, name: string): Totals['points'][string] {
+  return points[name] ?? { killed: 0, next: {}, exhausted: [] }
+}
+
+const crashPoints: Kind = {
+  name: 'points',
+  what: 'kills at each pass of each named step, in twelve scenarios',
+  target: Number.POSITIVE_INFINITY,
+  unitSeconds: 15,
+  next: (totals) => {
+    const found = nextPoints(totals)
+    return found === undefined ? undefined : `${found.name}: ${found.points.join(' ')}`
+  },
+  run: async (totals) => {
+    const { name, scenario, points } = nextPoints(totals)!
+    const progress = progressOf(totals, name)
+    totals.points[name] = progress
+    for (const point of points) {
+      const [step, hit] = point.split(':')
+      progress.next[step!] = Number(hit) + 1
+    }
+    const missed = await killAtPoints({ points, scenario })
+    // A step that was not reached so often has no further point.
+    progress.exhausted.push(...missed.map((point) => point.split(':')[0]!))
+    progress.killed += points.length - missed.length
+    return { done: points.length - missed.length, void: missed.length }
+  },
+}
+
+const mixedSeconds = 300
+
+/** The soak: publishers and groups in processes that are killed, paused and restarted, every count recomputed. */
+const mixedRuns: Kind = bySeed(
+  {
+    name: 'mixed sqlite',
+    what: `mixed runs of ${mixedSeconds / 60} minutes on SQLite, under kills, pauses and restarts`,
+    target: 30,
+    unitSeconds: mixedSeconds + 60,
+  },
+  1,
+  async (seed, totals) => {
+    const args = [
+      'scripts/soak.ts',
+      '--for',
+      `${mixedSeconds}s`,
+      '--rate',
+      '1000',
+      '--seed',
+      String(seed),
+      '--json',
+    ]
+    const { stdout } = await execute(process.execPath, args, { cwd: root, maxBuffer: outputBytesMax }).catch(
+      (error: { stdout?: string }) => ({ stdout: error.stdout ?? '' }),
+    )
+    const result = JSON.parse(stdout.trim().split('\n').at(-1)!)
+    if (result.off.length > 0) throw new Error(JSON.stringify(result))
+    // Each event is published, and handled by three groups.
+    const operations = result.events * 4
+    const { events, kills, pauses } = result
+    const operationsPerSecond = Math.round(operations / mixedSeconds)
+    totals.mixed.push({
+      engine: 'sqlite',
+      seed,
+      seconds: mixedSeconds,
+      events,
+      operationsPerSecond,
+      kills,
+      pauses,
+    })
+    return { done: 1, operations }
+  },
+)
+
+/** Everything that a campaign runs. */
+export const kinds: readonly Kind[] = [
+  bySeed({ name: 'seeds', what: 'simulated seeds', target: 20_000, unitSeconds: 20 }, seedsPerUnit, simulate),
+  crashPoints,
+  bySeed(
+    { name: 'power', what: 'power losses', target: 2_000, unitSeconds: 15 },
+    lossesPerUnit,
+    async (seed) => {
+      if (powerSkip !== false) throw new Error(powerSkip)
+      await losePower(lossesPerUnit, seed)
+      return { done: lossesPerUnit }
+    },
+  ),
+  bySeed(
+    { name: 'kills', what: 'kills at random', target: 5_000, unitSeconds: 15 },
+    killsPerUnit,
+    async (seed) => {
+      await killAtRandom(killsPerUnit, seed)
+      return { done: killsPerUnit }
+    },
+  ),
+  mixedRuns,
+]
