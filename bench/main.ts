@@ -2,14 +2,19 @@ import { execFileSync } from 'node:child_process'
 import { cpus, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { startPostgres } from '../test/rig/postgres/server.ts'
+import { engines } from './engines.ts'
 import { type BenchCase, type Figures, median } from './measure.ts'
-import { sqliteCases } from './sqlite/index.ts'
+import { serverVariable } from './postgres/by-hand.ts'
 
 const usage = `Measures Semel beside hand-written programs of the same durability, in turn, each in its own process.
 
-  npm run bench -- [--engine sqlite] [--only CASE] [--runs N] [--json]
+  npm run bench -- [--engine sqlite|postgres] [--only CASE] [--runs N] [--json]
 
-  --only CASE  one of: ${sqliteCases.map(({ name }) => name).join(', ')}
+  --engine E   default sqlite; for postgres a server of version 18 is started, flushing as servers do
+  --only CASE  ${Object.entries(engines)
+    .map(([engine, cases]) => `of ${engine}: ${cases.map(({ name }) => name).join(', ')}`)
+    .join('\n               ')}
   --runs N     runs of each program, the median counts (default 3)
   --json       the same as data
 `
@@ -30,11 +35,13 @@ interface CaseResult {
   >
 }
 
-function runCase(bench: BenchCase, runs: number): CaseResult {
+function runCase(engine: string, bench: BenchCase, runs: number): CaseResult {
   const figures = new Map<string, Figures[]>(Object.keys(bench.programs).map((name) => [name, []]))
   for (let run = 0; run < runs; run++) {
     for (const [name, list] of figures) {
-      const output = execFileSync(process.execPath, [programFile, bench.name, name], { encoding: 'utf8' })
+      const output = execFileSync(process.execPath, [programFile, engine, bench.name, name], {
+        encoding: 'utf8',
+      })
       list.push(JSON.parse(output))
     }
   }
@@ -110,18 +117,30 @@ const { values } = parseArgs({
     help: { type: 'boolean', short: 'h', default: false },
   },
 })
-const chosen = sqliteCases.filter(({ name }) => values.only === undefined || name === values.only)
+const chosen = engines[values.engine]?.filter(({ name }) => values.only === undefined || name === values.only)
 const runs = Number(values.runs)
-if (values.help) console.log(usage)
-else if (values.engine !== 'sqlite' || chosen.length === 0 || !Number.isInteger(runs) || runs < 1) {
-  console.error(usage)
-  process.exitCode = 2
-} else {
+
+/** The server whose address the programs find in their environment. */
+async function startServer(): Promise<AsyncDisposable | undefined> {
+  if (values.engine !== 'postgres') return undefined
+  const server = await startPostgres({ version: 18, fsync: true })
+  process.env[serverVariable] = server.url
+  return server
+}
+
+async function main(cases: readonly BenchCase[]): Promise<void> {
+  await using _ = await startServer()
   if (!values.json) console.log(JSON.stringify(machine()))
-  const results = chosen.map((bench) => {
-    const result = runCase(bench, runs)
+  const results = cases.map((bench) => {
+    const result = runCase(values.engine, bench, runs)
     if (!values.json) printCase(bench, result)
     return result
   })
   if (values.json) console.log(JSON.stringify({ machine: machine(), runs, results }, undefined, 2))
 }
+
+if (values.help) console.log(usage)
+else if (chosen === undefined || chosen.length === 0 || !Number.isInteger(runs) || runs < 1) {
+  console.error(usage)
+  process.exitCode = 2
+} else await main(chosen)

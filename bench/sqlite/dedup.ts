@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { BenchCase, Figures } from '../measure.ts'
 import { rate } from '../measure.ts'
-import { batchEvents, openByHand, openSqliteBus, orderOf, orders } from './workload.ts'
+import { batchEvents, orderOf, orders } from '../workload.ts'
+import { openByHand, openSqliteBus } from './by-hand.ts'
 
 const distinct = Number(process.env.DISTINCT ?? 2_000_000)
 const repeatShare = 0.1

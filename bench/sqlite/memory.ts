@@ -1,6 +1,7 @@
 import type { BenchCase, Figures } from '../measure.ts'
 import { rate } from '../measure.ts'
-import { batchEvents, openSqliteBus, orderOf, orders } from './workload.ts'
+import { batchEvents, orderOf, orders } from '../workload.ts'
+import { openSqliteBus } from './by-hand.ts'
 
 const total = 10_000_000
 const mib = 2 ** 20

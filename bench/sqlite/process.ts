@@ -1,15 +1,15 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { BenchCase, Figures } from '../measure.ts'
 import { rate } from '../measure.ts'
-import { openByHand, openSqliteBus, orderOf, orders, publishBacklog, totals } from './workload.ts'
+import {
+  processAtLeastOnce as processAtLeastOnceOn,
+  processExactlyOnce as processExactlyOnceOn,
+} from '../semel-programs.ts'
+import { orderOf } from '../workload.ts'
+import { openByHand, openSqliteBus } from './by-hand.ts'
 
 const backlogEvents = 600_000
 const readEvents = 500
-
-/** Waits until `count()` reaches `total`, looking every few milliseconds. */
-async function untilReached(count: () => number, total: number): Promise<void> {
-  while (count() < total) await new Promise((resolve) => setTimeout(resolve, 2))
-}
 
 function fillByHand(folder: string, count: number): DatabaseSync {
   const database = openByHand(folder)
@@ -33,14 +33,7 @@ export const processAtLeastOnce: BenchCase = {
   programs: {
     semel: async (folder): Promise<Figures> => {
       await using bus = await openSqliteBus(folder)
-      await publishBacklog(bus, backlogEvents)
-      let handled = 0
-      const started = performance.now()
-      bus.consume(orders, { group: 'bench', guarantee: 'at-least-once' }, async () => {
-        handled++
-      })
-      await untilReached(() => handled, backlogEvents)
-      return { eventsPerSecond: rate(backlogEvents, started) }
+      return await processAtLeastOnceOn(bus, backlogEvents)
     },
     'bare read loop, batches of 500': async (folder): Promise<Figures> => {
       const database = fillByHand(folder, backlogEvents)
@@ -96,25 +89,7 @@ export const processExactlyOnce: BenchCase = {
   programs: {
     semel: async (folder): Promise<Figures> => {
       await using bus = await openSqliteBus(folder)
-      await publishBacklog(bus, backlogEvents)
-      let handled = 0
-      const started = performance.now()
-      bus.consume(orders, { group: 'bench' }, async (event, tx) => {
-        const state = tx.state<number>('sum')
-        const sum = ((await state.get()) ?? 0) + event.data.total
-        await state.set(sum)
-        tx.emit(totals, { customer: event.data.customer, sum })
-        handled++
-      })
-      await untilReached(() => handled, backlogEvents)
-      let end = 0
-      // The last unit counts too: measured until everything emitted is in the log.
-      while (end < backlogEvents) {
-        const bounds = await bus.engine.bounds('totals')
-        end = bounds.reduce((sum, partition) => sum + partition.end, 0)
-        if (end < backlogEvents) await new Promise((resolve) => setTimeout(resolve, 2))
-      }
-      return { eventsPerSecond: rate(backlogEvents, started) }
+      return await processExactlyOnceOn(bus, backlogEvents)
     },
     'transaction per 500 events': async (folder): Promise<Figures> => {
       const database = fillByHand(folder, 300_000)

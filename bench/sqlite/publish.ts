@@ -1,10 +1,11 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { BenchCase, Figures } from '../measure.ts'
 import { rate } from '../measure.ts'
-import { batchEvents, openByHand, openSqliteBus, orderOf, orders, publishBacklog } from './workload.ts'
-
-const warmUpEvents = 50_000
-const callsUnderWay = 2
+import {
+  publishBatch as publishBatchOn,
+  publishConcurrent as publishConcurrentOn,
+} from '../semel-programs.ts'
+import { batchEvents, orderOf } from '../workload.ts'
+import { openByHand, openSqliteBus } from './by-hand.ts'
 
 export const publishBatch: BenchCase = {
   name: 'publish-batch',
@@ -15,22 +16,7 @@ export const publishBatch: BenchCase = {
   programs: {
     semel: async (folder): Promise<Figures> => {
       await using bus = await openSqliteBus(folder)
-      await publishBacklog(bus, warmUpEvents)
-      const count = 700_000
-      const calls = Array.from({ length: 50 }, (_, c) =>
-        Array.from({ length: batchEvents }, (__, i) => orders.event(orderOf(c * batchEvents + i))),
-      )
-      const delay = monitorEventLoopDelay({ resolution: 1 })
-      delay.enable()
-      const started = performance.now()
-      const publishers = Array.from({ length: callsUnderWay }, async (_, p) => {
-        for (let c = p; c < count / batchEvents; c += callsUnderWay)
-          await bus.publishMany(calls[c % calls.length]!)
-      })
-      await Promise.all(publishers)
-      const eventsPerSecond = rate(count, started)
-      delay.disable()
-      return { eventsPerSecond, loopDelayP99Ms: delay.percentile(99) / 1e6 }
+      return await publishBatchOn(bus, 700_000)
     },
     'row per event, transactions of 1,000': async (folder): Promise<Figures> => {
       const database = openByHand(folder)
@@ -65,19 +51,7 @@ export const publishConcurrent: BenchCase = {
   programs: {
     semel: async (folder): Promise<Figures> => {
       await using bus = await openSqliteBus(folder)
-      await publishBacklog(bus, warmUpEvents)
-      const count = 300_000
-      const run = async (total: number): Promise<void> => {
-        let next = 0
-        const publishers = Array.from({ length: inFlight }, async () => {
-          while (next < total) await bus.publish(orders, orderOf(next++))
-        })
-        await Promise.all(publishers)
-      }
-      await run(30_000)
-      const started = performance.now()
-      await run(count)
-      return { eventsPerSecond: rate(count, started) }
+      return await publishConcurrentOn(bus, 300_000)
     },
     'bare group-commit loop': async (folder): Promise<Figures> => {
       const database = openByHand(folder)

@@ -1,7 +1,4 @@
-import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { sqlite } from '../../src/engines/sqlite/index.ts'
-import { type Bus, openBus, topic } from '../../src/index.ts'
+import { type Bus, topic } from '../src/index.ts'
 
 export interface Order {
   readonly customer: string
@@ -25,10 +22,6 @@ export function orderOf(n: number): Order {
   return { customer: `customer-${String((n * 7919) % customers).padStart(6, '0')}`, total: 1 + (n % 9), note }
 }
 
-export function openSqliteBus(folder: string): Promise<Bus> {
-  return openBus({ engine: sqlite({ file: join(folder, 'semel.db') }), topics: [orders, totals] })
-}
-
 /** Fills the topic; not part of what is measured. */
 export async function publishBacklog(bus: Bus, count: number): Promise<void> {
   let underWay: Promise<unknown>[] = []
@@ -42,11 +35,4 @@ export async function publishBacklog(bus: Bus, count: number): Promise<void> {
     }
   }
   await Promise.all(underWay)
-}
-
-/** What a careful engineer writes by hand: WAL, full sync, prepared statements. */
-export function openByHand(folder: string): DatabaseSync {
-  const database = new DatabaseSync(join(folder, 'hand.db'))
-  database.exec('pragma journal_mode = wal; pragma synchronous = full')
-  return database
 }

@@ -1,0 +1,14 @@
+import type { BenchCase } from '../measure.ts'
+import { latency } from './latency.ts'
+import { processAtLeastOnce, processExactlyOnce, processWithSql } from './process.ts'
+import { publishBatch, publishConcurrent } from './publish.ts'
+
+/** All cases of the PostgreSQL engine, in the order of issue C. */
+export const postgresCases: readonly BenchCase[] = [
+  publishBatch,
+  publishConcurrent,
+  processAtLeastOnce,
+  processExactlyOnce,
+  processWithSql,
+  latency,
+]
