@@ -40,6 +40,8 @@ export interface LifeOptions {
   readonly blockMs?: number
   /** Default true. False: it only handles what is there. */
   readonly publishes?: boolean
+  /** Default false; see `Life`. */
+  readonly stepwise?: boolean
   /** A program that meets a failing disk may also end with an error. */
   readonly mayFail?: boolean
 }
@@ -79,7 +81,7 @@ export class Place implements Disposable {
   /** One life of the program, going on where the log ends; answers the signal that ended it. */
   async live(logged: number, options: LifeOptions = {}): Promise<NodeJS.Signals | null> {
     const { crashAt = '', under = [], durability, mayFail = false } = options
-    const { consumes = true, publishes = true, blockMs = 0 } = options
+    const { consumes = true, publishes = true, blockMs = 0, stepwise = false } = options
     const node = `life-${this.#histories.length}`
     const from = Math.max(0, logged - (logged % 4) - again)
     const life: Life = {
@@ -91,6 +93,7 @@ export class Place implements Disposable {
       blockMs,
       scenario: durability === undefined ? this.scenario : { ...this.scenario, durability },
       consumes,
+      stepwise,
     }
     if (publishes) this.published = life.to
     const [first, ...args] = [

@@ -34,6 +34,8 @@ export interface Life {
   readonly blockMs: number
   /** Units are flushed whatever publishers ask for: without them, nothing but publishing reaches the disk. */
   readonly consumes: boolean
+  /** Publishes the next orders only when all before are handled: as many units as there are steps, on any machine. */
+  readonly stepwise: boolean
 }
 
 const file = new RealHistoryFile(life.history)
@@ -59,15 +61,20 @@ const consumer = life.consumes
   ? bus.consume(orders, { group: crashGroup, leaseMs: crashLeaseMs, concurrency }, handler)
   : undefined
 
-for (let n = life.from; n < life.to; n += 4) await publishFour(n)
-await until(async () => {
-  if (consumer === undefined) return true
-  const group = (await bus.status()).groups.find((candidate) => candidate.group === crashGroup)
-  return group !== undefined && group.tasks.length === orders.partitions && group.lagEvents === 0
-})
+for (let n = life.from; n < life.to; n += 4) {
+  await publishFour(n)
+  if (life.stepwise) await until(allHandled)
+}
+await until(allHandled)
 await consumer?.stop()
 await bus.stop()
 file[Symbol.dispose]()
+
+async function allHandled(): Promise<boolean> {
+  if (consumer === undefined) return true
+  const group = (await bus.status()).groups.find((candidate) => candidate.group === crashGroup)
+  return group !== undefined && group.tasks.length === orders.partitions && group.lagEvents === 0
+}
 
 /** Once, as a handler that computes without a pause: no timer of the process runs meanwhile. */
 function block(): void {

@@ -27,9 +27,13 @@ function isLasting({ facts }: GuaranteeSetting): boolean {
   return facts.durability[0] !== 'memory'
 }
 
+const whileReplicated =
+  'brokers acknowledge when all replicas in sync have it, and flush later: while one of those keeps its power'
+
 function judgePowerSafe({ facts, durability }: GuaranteeSetting): Judgement {
   if (!facts.durability.includes('fsync'))
     return doesNotHold(`the engine offers ${facts.durability.join(', ')} at most`)
+  if (facts.ownership === 'broker-group') return partly(whileReplicated)
   if (durability === 'fsync') return holds()
   return partly(`publishes are acknowledged at ${durability} here, unless they ask for fsync`)
 }
@@ -49,6 +53,7 @@ function judgeFailStop(setting: GuaranteeSetting): Judgement {
 }
 
 function judgeRecovery(setting: GuaranteeSetting): Judgement {
+  if (setting.facts.ownership === 'broker-group') return partly(whileReplicated)
   return isLasting(setting) ? holds() : notApplicable('there is nothing to recover')
 }
 
