@@ -20,7 +20,11 @@ const dialects = { sqlite: 'SQLite', postgres: 'PostgreSQL' } as const
 
 /** What a reader wants to know of an engine, and how its facts answer. */
 const rows: readonly (readonly [question: string, answer: (facts: EngineFacts) => string])[] = [
-  ['an acknowledged publish survives, by default', ({ durability }) => levels[durability[0]!]],
+  [
+    'an acknowledged publish survives, by default',
+    ({ durability, ownership }) =>
+      ownership === 'broker-group' ? 'a power failure of some of its replicas' : levels[durability[0]!],
+  ],
   ['levels to choose from (D1–D3)', ({ durability }) => durability.map((level) => `\`${level}\``).join(', ')],
   ['several processes share one log', ({ sharedByProcesses }) => yesNo(sharedByProcesses)],
   ['several machines do', ({ sharedByMachines }) => yesNo(sharedByMachines)],

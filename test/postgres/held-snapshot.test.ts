@@ -14,15 +14,21 @@ const pagesReadMax = 40
 const units = 400
 const keys = Array.from({ length: 40 }, (_, index) => `customer-${index}`)
 
-/** Pages that a query reads, once the session has read what the catalogue says of its tables. */
+/**
+ * Pages that a query reads, once the session has read what the catalogue says of its tables. It reads that anew
+ * whenever autovacuum has looked at one of them, so that the least of some looks is what the tables themselves cost.
+ */
 async function pagesRead(url: string, query: string): Promise<number> {
   await using client = await openClient(url)
-  await client.query(query)
-  const { rows } = await client.query<{ 'QUERY PLAN': string }>(
-    `explain (analyze, buffers, timing off) ${query}`,
-  )
-  const line = rows.map((row) => row['QUERY PLAN']).find((text) => text.includes('Buffers: '))!
-  return [...line.matchAll(/(?:hit|read)=(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0)
+  const looks: number[] = []
+  while (looks.length < 5) {
+    const { rows } = await client.query<{ 'QUERY PLAN': string }>(
+      `explain (analyze, buffers, timing off) ${query}`,
+    )
+    const line = rows.map((row) => row['QUERY PLAN']).find((text) => text.includes('Buffers: '))!
+    looks.push([...line.matchAll(/(?:hit|read)=(\d+)/g)].reduce((sum, [, count]) => sum + Number(count), 0))
+  }
+  return Math.min(...looks)
 }
 
 /** Half of the keys are deleted now and then; the others only change. */
@@ -64,8 +70,13 @@ test('under a snapshot that stays open, what is read of the hot tables does not 
     `select * from ${name}.position('billing', 'orders', 0)`,
     `select * from ${name}.bounds('orders')`,
   ]
-  for (const look of looks) {
-    const pages = await pagesRead(database.url, look)
-    assert.ok(pages <= pagesReadMax, `${pages} pages for ${look}`)
+  const requireFewPages = async () => {
+    for (const look of looks) {
+      const pages = await pagesRead(database.url, look)
+      assert.ok(pages <= pagesReadMax, `${pages} pages for ${look}`)
+    }
   }
+  await requireFewPages()
+  await holder.query('analyze')
+  await requireFewPages()
 })

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, test } from 'node:test'
+import { resetSocket } from '../../src/testing/faults/reset-socket.ts'
 import { TcpProxy, type TcpProxyOptions } from '../../src/testing/faults/tcp-proxy.ts'
 import { until } from './postgres/until.ts'
 
@@ -105,6 +106,16 @@ describe('a TCP proxy without faults', () => {
     const { client, remote } = await pair()
     client.socket.resetAndDestroy()
     await remote.wasReset()
+  })
+
+  test('a socket that says its FIN can be reset: its handle is not left behind', async () => {
+    await listen()
+    const { client } = await pair()
+    const closed = once(client.socket, 'close')
+    client.socket.end()
+    resetSocket(client.socket)
+    await closed
+    assert.equal(client.error, undefined)
   })
 
   test('resets a client whose server is not there', async () => {

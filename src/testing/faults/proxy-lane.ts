@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { Platform } from '../../platform/platform.ts'
+import { resetSocket } from './reset-socket.ts'
 
 /** What is wrong with one direction of a connection. Nothing, if empty. */
 export interface LaneFaults {
@@ -149,7 +150,7 @@ export class ProxyLane {
 
   #finish(ending: Ending): void {
     if (ending === 'end') this.#ends.sink.end()
-    else if (ending === 'fail') this.#ends.sink.resetAndDestroy()
+    else if (ending === 'fail') resetSocket(this.#ends.sink)
     else this.#ends.cut(ending)
   }
 

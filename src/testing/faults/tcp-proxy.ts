@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import type { Platform } from '../../platform/platform.ts'
 import { realPlatform } from '../../platform/real-platform.ts'
 import { type Cut, type LaneFaults, type ProxyFilter, ProxyLane } from './proxy-lane.ts'
+import { resetSocket } from './reset-socket.ts'
 
 export type { Cut, LaneFaults, ProxyFilter } from './proxy-lane.ts'
 
@@ -100,7 +101,7 @@ export class TcpProxy implements AsyncDisposable {
 
   #accept(client: Socket): void {
     client.on('error', ignore)
-    if (this.#acceptance === 'reset') client.resetAndDestroy()
+    if (this.#acceptance === 'reset') resetSocket(client)
     else if (this.#acceptance === 'hang') this.#hanging.push(client)
     else this.#forward(client)
   }
@@ -165,7 +166,7 @@ export class ProxyConnection {
     this.#closeLanes()
     for (const socket of [this.#client, this.#server]) {
       if (how === 'close') socket.destroySoon()
-      else socket.resetAndDestroy()
+      else resetSocket(socket)
     }
   }
 

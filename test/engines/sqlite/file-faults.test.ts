@@ -75,7 +75,7 @@ test('a file of a newer format is refused with both versions', async () => {
 test('a foreign lock makes writes wait, then fail as retryable and not applied; afterwards all goes on', async () => {
   const file = newFile()
   await using bus = await open(file, 300)
-  const foreign = new DatabaseSync(file)
+  const foreign = new DatabaseSync(file, { timeout: 30_000 })
   foreign.exec('begin immediate')
   const error = await refusal(() => bus.publish(events, { n: 1, text: 'a' }))
   assert.equal(error.code, 'STORAGE_LOCKED')
