@@ -9,13 +9,14 @@ import { serverVariable } from './postgres/by-hand.ts'
 
 const usage = `Measures Semel beside hand-written programs of the same durability, in turn, each in its own process.
 
-  npm run bench -- [--engine sqlite|postgres] [--only CASE] [--runs N] [--json]
+  npm run bench -- [--engine sqlite|postgres] [--only CASE] [--runs N] [--for TIME] [--json]
 
   --engine E   default sqlite; for postgres a server of version 18 is started, flushing as servers do
   --only CASE  ${Object.entries(engines)
     .map(([engine, cases]) => `of ${engine}: ${cases.map(({ name }) => name).join(', ')}`)
     .join('\n               ')}
   --runs N     runs of each program, the median counts (default 3)
+  --for TIME   how long held-snapshot lasts, such as 30s or 10m (default 1m)
   --json       the same as data
 `
 const programFile = fileURLToPath(new URL('./run-program.ts', import.meta.url))
@@ -35,11 +36,11 @@ interface CaseResult {
   >
 }
 
-function runCase(engine: string, bench: BenchCase, runs: number): CaseResult {
+function runCase(engine: string, bench: BenchCase): CaseResult {
   const figures = new Map<string, Figures[]>(Object.keys(bench.programs).map((name) => [name, []]))
-  for (let run = 0; run < runs; run++) {
+  for (let run = 0; run < (bench.isLong ? 1 : runs); run++) {
     for (const [name, list] of figures) {
-      const output = execFileSync(process.execPath, [programFile, engine, bench.name, name], {
+      const output = execFileSync(process.execPath, [programFile, engine, bench.name, name, String(forMs)], {
         encoding: 'utf8',
       })
       list.push(JSON.parse(output))
@@ -63,7 +64,7 @@ function runCase(engine: string, bench: BenchCase, runs: number): CaseResult {
 }
 
 function isReached(bench: BenchCase, figure: string, value: number, wanted: number): boolean {
-  const lower = bench.better === 'lower' || figure.endsWith('Ms')
+  const lower = bench.better === 'lower' || figure.endsWith('Ms') || figure.endsWith('PerLive')
   return lower ? value <= wanted : value >= wanted
 }
 
@@ -113,12 +114,19 @@ const { values } = parseArgs({
     engine: { type: 'string', default: 'sqlite' },
     only: { type: 'string' },
     runs: { type: 'string', default: '3' },
+    for: { type: 'string', default: '1m' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
 })
 const chosen = engines[values.engine]?.filter(({ name }) => values.only === undefined || name === values.only)
 const runs = Number(values.runs)
+const forMs = milliseconds(values.for)
+
+function milliseconds(text: string): number {
+  const [, count, unit] = /^(\d+)([sm])$/.exec(text) ?? []
+  return Number(count) * (unit === 'm' ? 60_000 : 1_000)
+}
 
 /** The server whose address the programs find in their environment. */
 async function startServer(): Promise<AsyncDisposable | undefined> {
@@ -132,7 +140,7 @@ async function main(cases: readonly BenchCase[]): Promise<void> {
   await using _ = await startServer()
   if (!values.json) console.log(JSON.stringify(machine()))
   const results = cases.map((bench) => {
-    const result = runCase(values.engine, bench, runs)
+    const result = runCase(values.engine, bench)
     if (!values.json) printCase(bench, result)
     return result
   })
@@ -140,7 +148,7 @@ async function main(cases: readonly BenchCase[]): Promise<void> {
 }
 
 if (values.help) console.log(usage)
-else if (chosen === undefined || chosen.length === 0 || !Number.isInteger(runs) || runs < 1) {
+else if (chosen === undefined || chosen.length === 0 || !Number.isInteger(runs) || runs < 1 || !(forMs > 0)) {
   console.error(usage)
   process.exitCode = 2
 } else await main(chosen)

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 export type Figures = Readonly<Record<string, number>>
 
 /** One program of a case: Semel, or the hand-written one that it is compared with. */
-export type Program = (folder: string) => Promise<Figures>
+export type Program = (folder: string, forMs: number) => Promise<Figures>
 
 export interface BenchCase {
   readonly name: string
@@ -18,13 +18,15 @@ export interface BenchCase {
   /** Least ratio to the hand-written program, by program name. */
   readonly ratios: Readonly<Record<string, number>>
   readonly programs: Readonly<Record<string, Program>>
+  /** It lasts as long as `--for` says, and one run of it is all that is made. */
+  readonly isLong?: true
 }
 
 /** Runs a program in a folder of its own on the disk that the system's temporary folder is on. */
-export async function inFolder(program: Program): Promise<Figures> {
+export async function inFolder(program: Program, forMs: number): Promise<Figures> {
   const folder = mkdtempSync(join(tmpdir(), 'semel-bench-'))
   try {
-    return await program(folder)
+    return await program(folder, forMs)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -14,9 +14,12 @@ function serverUrl(): string {
 }
 
 /** A bus in a schema of its own. */
-export function openPostgresBus(): Promise<Bus> {
-  const schema = `bench_${randomUUID().slice(0, 8)}`
+export function openPostgresBus(schema: string = newSchema()): Promise<Bus> {
   return openBus({ engine: postgres({ url: serverUrl(), schema }), topics: [orders, totals] })
+}
+
+export function newSchema(): string {
+  return `bench_${randomUUID().slice(0, 8)}`
 }
 
 export function openPool(connections: number): pg.Pool {

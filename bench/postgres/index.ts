@@ -1,4 +1,5 @@
 import type { BenchCase } from '../measure.ts'
+import { heldSnapshot } from './held-snapshot.ts'
 import { latency } from './latency.ts'
 import { processAtLeastOnce, processExactlyOnce, processWithSql } from './process.ts'
 import { publishBatch, publishConcurrent } from './publish.ts'
@@ -11,4 +12,5 @@ export const postgresCases: readonly BenchCase[] = [
   processExactlyOnce,
   processWithSql,
   latency,
+  heldSnapshot,
 ]
