@@ -42,6 +42,8 @@ export interface LifeOptions {
   readonly publishes?: boolean
   /** Default false; see `Life`. */
   readonly stepwise?: boolean
+  /** Default 30 s, the default of a bus. */
+  readonly publishDeadlineMs?: number
   /** A program that meets a failing disk may also end with an error. */
   readonly mayFail?: boolean
 }
@@ -73,7 +75,7 @@ export class Place implements Disposable {
     this.scenario = scenario
     this.#folder = mkdtempSync(join(tmpdir(), 'semel-crash-'))
     this.file = file ?? join(this.#folder, 'semel.db')
-    this.#judge = new RealHistoryFile(this.#newHistory('judge'))
+    this.#judge = new RealHistoryFile(this.newHistory('judge'))
     this.#recorder = new HistoryRecorder({ node: 'judge', clock: hostClock, file: this.#judge })
     this.probe = new HistoryProbe(this.#recorder)
   }
@@ -81,12 +83,18 @@ export class Place implements Disposable {
   /** One life of the program, going on where the log ends; answers the signal that ended it. */
   async live(logged: number, options: LifeOptions = {}): Promise<NodeJS.Signals | null> {
     const { crashAt = '', under = [], durability, mayFail = false } = options
-    const { consumes = true, publishes = true, blockMs = 0, stepwise = false } = options
+    const {
+      consumes = true,
+      publishes = true,
+      blockMs = 0,
+      stepwise = false,
+      publishDeadlineMs = 30_000,
+    } = options
     const node = `life-${this.#histories.length}`
     const from = Math.max(0, logged - (logged % 4) - again)
     const life: Life = {
       file: this.file,
-      history: this.#newHistory(node),
+      history: this.newHistory(node),
       node,
       from,
       to: publishes ? from + again + eventsPerLife : from,
@@ -94,6 +102,7 @@ export class Place implements Disposable {
       scenario: durability === undefined ? this.scenario : { ...this.scenario, durability },
       consumes,
       stepwise,
+      publishDeadlineMs,
     }
     if (publishes) this.published = life.to
     const [first, ...args] = [
@@ -148,17 +157,18 @@ export class Place implements Disposable {
     return checkHistory(mergeHistories(this.#histories.map((path) => new StoredHistory(path))), options)
   }
 
-  [Symbol.dispose](): void {
-    this.#judge[Symbol.dispose]()
-    rmSync(this.#folder, { recursive: true, force: true })
-  }
-
-  #newHistory(node: string): string {
+  /** A file for the history of one more process. */
+  newHistory(node: string): string {
     const path = join(this.#folder, `${node}.ndjson`)
     // A program may be killed before its first line.
     writeFileSync(path, '', { mode: 0o600 })
     this.#histories.push(path)
     return path
+  }
+
+  [Symbol.dispose](): void {
+    this.#judge[Symbol.dispose]()
+    rmSync(this.#folder, { recursive: true, force: true })
   }
 }
 

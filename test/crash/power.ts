@@ -23,7 +23,7 @@ function noLoopDevice(): string | false {
 }
 
 /**
- * An ext4 file system of its own, whose power can be cut: what was not flushed is gone when it comes back, data and
+ * An ext4 file system of its own, which can hang, and whose power can be cut: what was not flushed is gone when it comes back, data and
  * metadata alike, and until then every call is an input/output error.
  */
 export class PoweredDisk implements Disposable {
@@ -31,6 +31,7 @@ export class PoweredDisk implements Disposable {
   readonly #folder: string
   readonly #image: string
   #isMounted = false
+  #isHung = false
 
   constructor() {
     this.#folder = mkdtempSync(join(tmpdir(), 'semel-power-'))
@@ -51,6 +52,17 @@ export class PoweredDisk implements Disposable {
     command('perl', '-e', shutdown, this.path)
   }
 
+  /** From now on every write and flush waits, and no call fails: as on a disk that resets, or a lost mount. */
+  hang(): void {
+    command('fsfreeze', '--freeze', this.path)
+    this.#isHung = true
+  }
+
+  goOn(): void {
+    command('fsfreeze', '--unfreeze', this.path)
+    this.#isHung = false
+  }
+
   /** Nobody may have a file open. */
   restorePower(): void {
     command('umount', this.path)
@@ -64,6 +76,7 @@ export class PoweredDisk implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    if (this.#isHung) this.goOn()
     if (this.#isMounted) spawnSync('umount', ['-l', this.path])
     rmSync(this.#folder, { recursive: true, force: true })
   }

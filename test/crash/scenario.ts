@@ -1,5 +1,5 @@
 import { sqlite } from '../../src/engines/sqlite/index.ts'
-import { openBus } from '../../src/index.ts'
+import { isSemelError, openBus } from '../../src/index.ts'
 import { HistoryProbe, HistoryRecorder } from '../../src/testing/history/index.ts'
 import { hostClock, RealHistoryFile } from '../../src/testing/real-history-file.ts'
 import { until } from '../support/until.ts'
@@ -36,13 +36,21 @@ export interface Life {
   readonly consumes: boolean
   /** Publishes the next orders only when all before are handled: as many units as there are steps, on any machine. */
   readonly stepwise: boolean
+  /** Every publish settles within this time (U3); what did not is published again, by its id. */
+  readonly publishDeadlineMs: number
 }
 
 const file = new RealHistoryFile(life.history)
 const probe = new HistoryProbe(new HistoryRecorder({ node: life.node, clock: hostClock, file }))
 const engine = probe.engine(sqlite({ file: life.file }))
 const { durability, concurrency } = life.scenario
-const bus = await openBus({ engine, topics: crashTopics, durability, member: life.node })
+const bus = await openBus({
+  engine,
+  topics: crashTopics,
+  durability,
+  member: life.node,
+  publish: { deadlineMs: life.publishDeadlineMs },
+})
 await probe.opened(bus, crashTopics)
 
 let blockMs = life.blockMs
@@ -62,7 +70,7 @@ const consumer = life.consumes
   : undefined
 
 for (let n = life.from; n < life.to; n += 4) {
-  await publishFour(n)
+  while (!(await publishFour(n)));
   if (life.stepwise) await until(allHandled)
 }
 await until(allHandled)
@@ -83,16 +91,19 @@ function block(): void {
   while (performance.now() < until);
 }
 
-/** Two single publishes, and one call over two topics. */
-async function publishFour(n: number): Promise<void> {
+/** Two single publishes, and one call over two topics. Answers whether all were in time. */
+async function publishFour(n: number): Promise<boolean> {
   const event = (m: number) => {
     const data = orderOf(m)
     return { topic: orders, data, id: `order-${m}`, key: data.customer, n: data.amount }
   }
   const payment = { topic: payments, data: { n }, id: `payment-${n}`, key: null }
-  await Promise.all([
+  const ends = await Promise.allSettled([
     probe.publish(bus, event(n)),
     probe.publish(bus, event(n + 1)),
     probe.publishMany(bus, [event(n + 2), payment, event(n + 3)]),
   ])
+  const errors = ends.flatMap((end) => (end.status === 'rejected' ? [end.reason] : []))
+  for (const error of errors) if (!isSemelError(error) || !error.retryable) throw error
+  return errors.length === 0
 }
