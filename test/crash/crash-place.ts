@@ -16,7 +16,7 @@ import {
 } from '../../src/testing/history/index.ts'
 import { hostClock, RealHistoryFile, StoredHistory } from '../../src/testing/real-history-file.ts'
 import { until } from '../support/until.ts'
-import { eventsPerLife, mixedScenario, type Scenario } from './crash-topics.ts'
+import { crashLeaseMs, eventsPerLife, mixedScenario, type Scenario } from './crash-topics.ts'
 import type { Life } from './scenario.ts'
 
 const program = fileURLToPath(new URL('./scenario.ts', import.meta.url))
@@ -44,6 +44,8 @@ export interface LifeOptions {
   readonly stepwise?: boolean
   /** Default 30 s, the default of a bus. */
   readonly publishDeadlineMs?: number
+  /** Default short, so that the next life need not wait for the lease of a killed one. */
+  readonly leaseMs?: number
   /** A program that meets a failing disk may also end with an error. */
   readonly mayFail?: boolean
 }
@@ -89,6 +91,7 @@ export class Place implements Disposable {
       blockMs = 0,
       stepwise = false,
       publishDeadlineMs = 30_000,
+      leaseMs = crashLeaseMs,
     } = options
     const node = `life-${this.#histories.length}`
     const from = Math.max(0, logged - (logged % 4) - again)
@@ -103,6 +106,7 @@ export class Place implements Disposable {
       consumes,
       stepwise,
       publishDeadlineMs,
+      leaseMs,
     }
     if (publishes) this.published = life.to
     const [first, ...args] = [

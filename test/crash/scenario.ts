@@ -5,7 +5,6 @@ import { hostClock, RealHistoryFile } from '../../src/testing/real-history-file.
 import { until } from '../support/until.ts'
 import {
   crashGroup,
-  crashLeaseMs,
   crashTopics,
   type Order,
   orderOf,
@@ -38,6 +37,7 @@ export interface Life {
   readonly stepwise: boolean
   /** Every publish settles within this time (U3); what did not is published again, by its id. */
   readonly publishDeadlineMs: number
+  readonly leaseMs: number
 }
 
 const file = new RealHistoryFile(life.history)
@@ -66,7 +66,7 @@ const handler = probe.handler<Order>(crashGroup, async ({ data }, tx) => {
   tx.emit(totals, { customer: data.customer, sum, n: data.n })
 })
 const consumer = life.consumes
-  ? bus.consume(orders, { group: crashGroup, leaseMs: crashLeaseMs, concurrency }, handler)
+  ? bus.consume(orders, { group: crashGroup, leaseMs: life.leaseMs, concurrency }, handler)
   : undefined
 
 for (let n = life.from; n < life.to; n += 4) {
