@@ -18,6 +18,8 @@ export const sqliteLimits = {
   pageBytes: 8 * kib,
   writerCacheKib: 16 * kib,
   readerCacheKib: 8 * kib,
+  /** The writer thread's young generation: its garbage is messages, which live briefly. */
+  writerYoungMib: 24,
   /** Bytes written to the write-ahead log before they are copied into the file: larger spreads the copying. */
   checkpointBytes: 32 * mib,
   /** Beyond this, others are holding the log up: then the writer waits for them, this long. */

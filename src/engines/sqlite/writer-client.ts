@@ -50,7 +50,11 @@ export class WriterClient {
 
   /** Starts the thread and waits until the file is open. */
   static async start(options: WriterOptions, platform: Platform): Promise<WriterClient> {
-    const worker = new Worker(workerFile, { workerData: options, name: 'semel-sqlite-writer' })
+    const worker = new Worker(workerFile, {
+      workerData: options,
+      name: 'semel-sqlite-writer',
+      resourceLimits: { maxYoungGenerationSizeMb: sqliteLimits.writerYoungMib },
+    })
     const ready = await new Promise<WriterReady>((resolve, reject) => {
       worker.once('message', resolve)
       worker.once('error', reject)
