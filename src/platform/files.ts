@@ -42,3 +42,8 @@ export function removeFolder(path: string): void {
 export function makeFolder(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 })
 }
+
+/** A file that the user's settings name, such as a certificate. */
+export function fileBuffer(path: string): Buffer {
+  return readFileSync(path)
+}

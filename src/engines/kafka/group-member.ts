@@ -14,10 +14,12 @@ import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { OwnGroup } from './own-group.ts'
 import { OwnedTask, type TaskParts } from './owned-task.ts'
+import type { Safety } from './safety.ts'
 import type { TaskView } from './task-view.ts'
 
 export interface MemberParts extends TaskParts {
   readonly groupProtocol: 'consumer' | 'classic'
+  readonly safety: Safety
   view(task: TaskId): TaskView
   /** Where commits find the task while it is owned. */
   readonly tasks: Map<string, OwnedTask>
@@ -149,14 +151,12 @@ export class GroupMember implements Membership, OwnGroup {
   }
 
   async #createChangelogs(): Promise<void> {
-    const { names, topics } = this.#parts
+    const { names, safety, topics } = this.#parts
+    const settings = { ...changelogSettings, ...safety.topicSettings }
     for (const { topic, partitions } of this.request.topics) {
-      const changelog = await topics.ensure(
-        names.changelog(this.request.group, topic),
-        partitions,
-        changelogSettings,
-      )
-      await topics.grow(changelog, partitions)
+      const name = names.changelog(this.request.group, topic)
+      const changelog = await topics.ensure(name, partitions, settings)
+      await safety.checkTopic(await topics.grow(changelog, partitions))
     }
   }
 

@@ -21,7 +21,10 @@ export interface KafkaOptions {
   readonly client?: ClientModule | undefined
   /** Folder for the local copy of state, of this engine alone. Default: a temporary one, gone at the end. */
   readonly stateDirectory?: string | undefined
-  /** Who decides about groups: the broker (KIP-848, Kafka 4.0 and later) or the clients (`classic`). Default `consumer`. */
+  /**
+   * Who decides about groups: the broker (`consumer`, KIP-848, Kafka 4.0 and later) or the clients (`classic`).
+   * Default: the broker where it offers that.
+   */
   readonly groupProtocol?: 'consumer' | 'classic' | undefined
   /** After so long a broker ends the transaction of a process that is gone; readers wait for it until then. Default 30 s. */
   readonly transactionTimeoutMs?: number | undefined
@@ -61,7 +64,7 @@ export function kafka(options: KafkaOptions): Engine {
     stateDirectory,
     prefix: checkPrefix(options.prefix ?? ''),
     shared: { ...checkSettings(options.settings ?? {}), 'bootstrap.servers': brokers },
-    groupProtocol: oneOf('groupProtocol', options.groupProtocol, ['consumer', 'classic'], 'consumer'),
+    groupProtocol: checkProtocol(options.groupProtocol),
     acceptUnsafe: checkUnsafe(options.acceptUnsafe ?? []),
     transactionTimeoutMs: wholeNumber('transactionTimeoutMs', options.transactionTimeoutMs, {
       min: kafkaLimits.transactionTimeoutMsMin,
@@ -74,6 +77,10 @@ export function kafka(options: KafkaOptions): Engine {
       fallback: kafkaLimits.operationMsDefault,
     }),
   })
+}
+
+function checkProtocol(name: KafkaOptions['groupProtocol']): KafkaOptions['groupProtocol'] {
+  return name && oneOf('groupProtocol', name, ['consumer', 'classic'] as const, 'consumer')
 }
 
 const prefixGrammar = /^[a-z0-9._-]{0,40}$/

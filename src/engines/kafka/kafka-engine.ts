@@ -19,13 +19,16 @@ import type {
   UnitTransaction,
 } from '../../engine/engine.ts'
 import type { EngineStatus } from '../../engine/status.ts'
-import { assert, SemelError } from '../../errors.ts'
+import { assert, hasCode, SemelError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { AppendWatch } from './append-watch.ts'
+import { offersConsumerProtocol } from './broker-questions.ts'
 import { Clients, loadClient } from './client.ts'
 import type { Admin, ClientModule, Config } from './client-types.ts'
+import { Cluster } from './cluster.ts'
 import { kafkaFacts } from './facts.ts'
 import { GroupMember, type MemberParts, taskName } from './group-member.ts'
+import { translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import { KafkaLog } from './kafka-log.ts'
 import { KafkaNames } from './kafka-names.ts'
@@ -36,7 +39,7 @@ import type { OwnedTask } from './owned-task.ts'
 import { PartitionReader } from './partition-reader.ts'
 import { Publisher } from './publisher.ts'
 import { Registry } from './registry.ts'
-import { checkReplicas, type UnsafeSetting } from './safety.ts'
+import { Safety, type UnsafeSetting } from './safety.ts'
 import { TaskView, type ViewParts } from './task-view.ts'
 import { TopicTable } from './topic-table.ts'
 
@@ -45,7 +48,7 @@ export interface KafkaSettings {
   readonly stateDirectory: string | undefined
   readonly prefix: string
   readonly shared: Config
-  readonly groupProtocol: 'consumer' | 'classic'
+  readonly groupProtocol: 'consumer' | 'classic' | undefined
   readonly acceptUnsafe: readonly UnsafeSetting[]
   readonly transactionTimeoutMs: number
   readonly operationMs: number
@@ -95,11 +98,18 @@ export class KafkaEngine implements Engine {
   }
 
   async #build(context: EngineContext, clients: Clients, admin: Admin, names: KafkaNames): Promise<Opened> {
-    const { acceptUnsafe, transactionTimeoutMs } = this.#settings
-    const { durability } = context
+    const { acceptUnsafe: accepted, operationMs, shared, transactionTimeoutMs } = this.#settings
+    const { durability, platform } = context
     const topics = new TopicTable(clients, admin)
-    const registryTopic = await topics.ensure(names.registry, 1, { 'cleanup.policy': 'compact' })
-    checkReplicas(registryTopic, durability, acceptUnsafe)
+    const cluster = new Cluster(platform, shared, operationMs)
+    const wishes = { durability, accepted, transactionTimeoutMs, operationMs }
+    const safety = new Safety(cluster, topics, wishes)
+    await safety.checkCluster()
+    const registryTopic = await topics.ensure(names.registry, 1, {
+      'cleanup.policy': 'compact',
+      ...safety.topicSettings,
+    })
+    await safety.checkTopic(registryTopic)
     const ends = new LogEnds(clients, admin)
     const reader = new PartitionReader(clients, ends, names.group('semel.reader'))
     const isCommitted = async (topic: string, partition: number, offset: number): Promise<boolean> => {
@@ -114,7 +124,7 @@ export class KafkaEngine implements Engine {
       isCommitted,
     )
     const registry = new Registry(names, reader, publisher)
-    const log = new KafkaLog({ clients, names, topics, ends, reader, registry, durability, acceptUnsafe })
+    const log = new KafkaLog({ clients, names, topics, ends, reader, registry, safety })
     const local = LocalState.open(this.#settings.stateDirectory)
     const viewOf = views({ platform: context.platform, names, topics, reader, local })
     const parts: MemberParts = {
@@ -124,7 +134,8 @@ export class KafkaEngine implements Engine {
       logId: registryTopic.id,
       transactionTimeoutMs,
       unique: uniqueName(context.platform),
-      groupProtocol: this.#settings.groupProtocol,
+      groupProtocol: this.#settings.groupProtocol ?? (await offeredProtocol(cluster, names)),
+      safety,
       view: viewOf,
       tasks: new Map(),
     }
@@ -243,6 +254,18 @@ export class KafkaEngine implements Engine {
   get #open(): Opened {
     assert(this.#opened !== undefined, 'the guard opens an engine before anything else')
     return this.#opened
+  }
+}
+
+/** KIP-848 where the brokers offer it. Where they cannot be asked, the client finds out. */
+async function offeredProtocol(cluster: Cluster, names: KafkaNames): Promise<'consumer' | 'classic'> {
+  const probe = names.group('semel.probe')
+  try {
+    const isOffered = await cluster.withAny((ask) => offersConsumerProtocol(ask, probe))
+    return isOffered ? 'consumer' : 'classic'
+  } catch (error) {
+    if (hasCode(error, 'UNSUPPORTED')) return 'consumer'
+    throw translated(error, 'asking for the group protocol', 'not-applied')
   }
 }
 

@@ -68,6 +68,7 @@ export function translated(error: unknown, doing: string, outcome: Outcome): Err
   const meaning = meanings[code] ?? { code: 'ENGINE_FAILED', retryable: false }
   const text: unknown = Reflect.get(error as object, 'message')
   return new SemelError(meaning.code, `${doing}: ${String(text)} (Kafka error ${code})`, {
+    cause: error,
     outcome,
     retryable: meaning.retryable,
     hint: 'hint' in meaning ? meaning.hint : undefined,

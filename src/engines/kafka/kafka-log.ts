@@ -1,5 +1,4 @@
 import type { PartitionBounds, ReadRequest, ReadResult, TopicSpec } from '../../engine/engine.ts'
-import type { Durability } from '../../engine/facts.ts'
 import { SemelError } from '../../errors.ts'
 import { type Clients, call } from './client.ts'
 import type { Consumer, TopicPartition } from './client-types.ts'
@@ -10,7 +9,7 @@ import type { KafkaNames } from './kafka-names.ts'
 import type { LogEnds } from './log-ends.ts'
 import type { PartitionReader } from './partition-reader.ts'
 import type { Registry } from './registry.ts'
-import { checkReplicas, type UnsafeSetting } from './safety.ts'
+import type { Safety } from './safety.ts'
 import type { KafkaTopic, TopicTable } from './topic-table.ts'
 
 /** The parts of an open engine, each made once. */
@@ -21,8 +20,7 @@ export interface LogParts {
   readonly ends: LogEnds
   readonly reader: PartitionReader
   readonly registry: Registry
-  readonly durability: Durability
-  readonly acceptUnsafe: readonly UnsafeSetting[]
+  readonly safety: Safety
 }
 
 const eventTopicSettings = {
@@ -41,30 +39,34 @@ export class KafkaLog {
 
   /** All are checked before the first is created. */
   async declareTopics(specs: readonly TopicSpec[]): Promise<void> {
-    const { topics, names, registry } = this.#parts
+    const { topics, names, registry, safety } = this.#parts
     const registered = new Map((await registry.entries()).map((entry) => [entry.topic, entry]))
     for (const spec of specs) {
       refuseDedup(spec)
       const found = await topics.find(names.topic(spec.name))
-      if (found !== undefined) this.#checkFound(spec, found)
+      if (found !== undefined) await this.#checkFound(spec, found)
       const known = registered.get(spec.name)
       if (known?.kind === 'topic' && known.id !== found?.id) throw recreated(spec.name, found)
     }
     for (const { name, partitions } of specs) {
-      const topic = await topics.ensure(names.topic(name), partitions, eventTopicSettings)
-      this.#checkFound({ name, partitions }, topic)
+      const settings = { ...eventTopicSettings, ...safety.topicSettings }
+      const topic = await topics.ensure(names.topic(name), partitions, settings)
+      await this.#checkFound({ name, partitions }, topic)
       await registry.put([{ kind: 'topic', topic: name, partitions: topic.partitions, id: topic.id }])
     }
   }
 
-  #checkFound({ name, partitions }: Pick<TopicSpec, 'name' | 'partitions'>, found: KafkaTopic): void {
+  async #checkFound(
+    { name, partitions }: Pick<TopicSpec, 'name' | 'partitions'>,
+    found: KafkaTopic,
+  ): Promise<void> {
     if (found.partitions !== partitions) {
       throw new SemelError(
         'TOPIC_CONTRADICTION',
         `topic ${name} has ${found.partitions} partitions, not ${partitions}`,
       )
     }
-    checkReplicas(found, this.#parts.durability, this.#parts.acceptUnsafe)
+    await this.#parts.safety.checkTopic(found)
   }
 
   async read({ topic, partition, offset, maxEvents, maxBytes }: ReadRequest): Promise<ReadResult> {

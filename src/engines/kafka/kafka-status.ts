@@ -15,7 +15,7 @@ import type { KafkaLog } from './kafka-log.ts'
 import type { KafkaNames } from './kafka-names.ts'
 import type { LogEnds } from './log-ends.ts'
 import type { RegisteredGroup, RegisteredTopic, Registry } from './registry.ts'
-import { durabilityExceptions } from './safety.ts'
+import type { Safety } from './safety.ts'
 import type { TaskView } from './task-view.ts'
 import type { TopicTable } from './topic-table.ts'
 
@@ -29,6 +29,7 @@ export interface StatusParts {
   readonly ends: LogEnds
   readonly members: ReadonlySet<GroupMember>
   readonly member: string
+  readonly safety: Safety
   view(task: TaskId): TaskView
 }
 
@@ -41,7 +42,6 @@ interface GroupNow {
 /** Asked from the brokers, part by part: no snapshot of all at one moment exists in Kafka. */
 export async function kafkaStatus(parts: StatusParts): Promise<EngineStatus> {
   const entries = await parts.registry.entries()
-  const registryTopic = await parts.topics.find(parts.names.registry)
   const topics = entries.filter((entry): entry is RegisteredTopic => entry.kind === 'topic')
   const groups = entries.filter((entry): entry is RegisteredGroup => entry.kind === 'group')
   const now = await groupsNow(parts, [...new Set(groups.map(({ group }) => group))])
@@ -56,7 +56,7 @@ export async function kafkaStatus(parts: StatusParts): Promise<EngineStatus> {
       members.map((member) => memberStatus(parts, group, member)),
     ),
     storage: { stuckPartitions: parts.ends.stuck.size },
-    exceptions: registryTopic === undefined ? [] : durabilityExceptions(registryTopic),
+    exceptions: parts.safety.exceptions,
   }
 }
 

@@ -22,7 +22,7 @@ export function openMember(
   member: string,
   groupProtocol: 'consumer' | 'classic',
 ) {
-  const acceptUnsafe = ['replication.factor'] as const
+  const acceptUnsafe = ['replication.factor', 'transaction.timeout.ms'] as const
   const engine = kafka({
     brokers: bootstrap,
     prefix,

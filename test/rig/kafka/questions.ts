@@ -1,178 +1,41 @@
-import { askBroker, wire } from './wire.ts'
+import { BrokerConnection } from '../../../src/engines/kafka/broker-connection.ts'
+import * as questions from '../../../src/engines/kafka/broker-questions.ts'
+import { realPlatform } from '../../../src/platform/real-platform.ts'
 
-// What the client's admin API leaves out, asked directly. Each function is one request of Kafka's protocol.
+export type {
+  ActiveProducer,
+  GroupState,
+  OpenTransaction,
+} from '../../../src/engines/kafka/broker-questions.ts'
 
-/** Brokers that the asked one believes to be in the cluster and ready (DescribeCluster). */
-export async function liveBrokers(port: number): Promise<number[]> {
-  const body = Buffer.concat([wire.int8(0), wire.noTags])
-  const answer = await askBroker(port, { apiKey: 60, version: 0, body })
-  answer.int32() // throttle time
-  failOn(answer.int16(), answer.text())
-  answer.text() // cluster id
-  answer.int32() // controller
-  return answer.array(() => {
-    const id = answer.int32()
-    answer.text() // host
-    answer.int32() // port
-    answer.text() // rack
-    answer.tags()
-    return id
-  })
-}
+// The engine's own questions, each over a connection of its own to one broker on loopback.
 
-const resourceTypes = { topic: 2, broker: 4 } as const
-
-/** Effective settings of a topic or a broker by name (DescribeConfigs). A broker must be asked about itself. */
-export async function settingsOf(
-  port: number,
-  type: keyof typeof resourceTypes,
-  name: string,
-  keys?: readonly string[],
-): Promise<Map<string, string>> {
-  const wanted = wire.array(keys?.map((key) => wire.text(key)))
-  const resource = Buffer.concat([wire.int8(resourceTypes[type]), wire.text(name), wanted, wire.noTags])
-  const body = Buffer.concat([wire.array([resource]), wire.int8(0), wire.int8(0), wire.noTags])
-  const answer = await askBroker(port, { apiKey: 32, version: 4, body })
-  answer.int32()
-  const settings = new Map<string, string>()
-  answer.array(() => {
-    failOn(answer.int16(), answer.text())
-    answer.int8()
-    answer.text()
-    answer.array(() => {
-      const key = answer.text()!
-      const value = answer.text()
-      if (value !== undefined) settings.set(key, value)
-      answer.boolean() // read only
-      answer.int8() // source
-      answer.boolean() // sensitive
-      answer.array(() => answer.tags()) // synonyms: not asked for
-      answer.int8() // type
-      answer.text() // documentation
-      answer.tags()
-    })
-    answer.tags()
-  })
-  return settings
-}
-
-export interface OpenTransaction {
-  readonly transactionalId: string
-  readonly producerId: number
-  readonly state: string
-}
-
-/** Transactions this broker coordinates, in any state if `states` is empty (ListTransactions). */
-export async function transactionsOf(
-  port: number,
-  states: readonly string[] = [],
-): Promise<OpenTransaction[]> {
-  const wanted = wire.array(states.map((state) => wire.text(state)))
-  const body = Buffer.concat([wanted, wire.array([]), wire.int64(-1), wire.noTags])
-  const answer = await askBroker(port, { apiKey: 66, version: 1, body })
-  answer.int32()
-  failOn(answer.int16(), undefined)
-  answer.array(() => answer.text()) // unknown state filters
-  return answer.array(() => {
-    const transactionalId = answer.text()!
-    const producerId = answer.int64()
-    const state = answer.text()!
-    answer.tags()
-    return { transactionalId, producerId, state }
-  })
-}
-
-export interface ActiveProducer {
-  readonly producerId: number
-  readonly producerEpoch: number
-  /** First offset of the producer's open transaction in this partition; -1 if it has none. */
-  readonly openSince: number
-}
-
-/** Producers that the leader of a partition remembers (DescribeProducers): where a stuck LSO gets its name. */
-export async function producersOf(port: number, topic: string, partition: number): Promise<ActiveProducer[]> {
-  const partitions = wire.array([wire.int32(partition)])
-  const topics = wire.array([Buffer.concat([wire.text(topic), partitions, wire.noTags])])
-  const body = Buffer.concat([topics, wire.noTags])
-  const answer = await askBroker(port, { apiKey: 61, version: 0, body })
-  answer.int32()
-  const producers: ActiveProducer[] = []
-  answer.array(() => {
-    answer.text()
-    answer.array(() => {
-      answer.int32()
-      failOn(answer.int16(), answer.text())
-      answer.array(() => {
-        const producerId = answer.int64()
-        const producerEpoch = answer.int32()
-        answer.int32() // last sequence
-        answer.int64() // last timestamp
-        answer.int32() // coordinator epoch
-        const openSince = answer.int64()
-        answer.tags()
-        producers.push({ producerId, producerEpoch, openSince })
-      })
-      answer.tags()
-    })
-    answer.tags()
-  })
-  return producers
-}
-
-export interface GroupState {
-  readonly state: string
-  readonly epoch: number
-  readonly members: readonly {
-    readonly memberId: string
-    readonly epoch: number
-    readonly clientId: string
-  }[]
-}
-
-/** A KIP-848 group with the epochs that the client does not show (ConsumerGroupDescribe). */
-export async function groupState(port: number, group: string): Promise<GroupState> {
-  const body = Buffer.concat([wire.array([wire.text(group)]), wire.int8(0), wire.noTags])
-  const answer = await askBroker(port, { apiKey: 69, version: 0, body })
-  answer.int32()
-  const [found] = answer.array(() => {
-    failOn(answer.int16(), answer.text())
-    answer.text()
-    const state = answer.text()!
-    const epoch = answer.int32()
-    answer.int32() // assignment epoch
-    answer.text() // assignor
-    const members = answer.array(() => {
-      const memberId = answer.text()!
-      answer.text() // instance
-      answer.text() // rack
-      const memberEpoch = answer.int32()
-      const clientId = answer.text()!
-      answer.text() // host
-      answer.array(() => answer.text())
-      answer.text() // pattern
-      skipAssignment()
-      skipAssignment()
-      answer.tags()
-      return { memberId, epoch: memberEpoch, clientId }
-    })
-    answer.int32()
-    answer.tags()
-    return { state, epoch, members }
-  })
-  return found!
-
-  function skipAssignment(): void {
-    answer.array(() => {
-      answer.int64()
-      answer.int64() // topic id
-      answer.text()
-      answer.array(() => answer.int32())
-      answer.tags()
-    })
-    answer.tags()
+async function ask<T>(port: number, question: (ask: questions.Ask) => Promise<T>): Promise<T> {
+  const place = { host: '127.0.0.1', port }
+  const access = { tls: undefined, sasl: undefined }
+  const connection = await BrokerConnection.open(realPlatform, place, access, 5_000)
+  try {
+    return await question((request) => connection.ask(request))
+  } finally {
+    connection.close()
   }
 }
 
-function failOn(code: number, message: string | undefined): void {
-  if (code !== 0) throw new Error(`broker error ${code}: ${message ?? 'no message'}`)
-}
+export const liveBrokers = async (port: number): Promise<number[]> =>
+  (await ask(port, questions.liveBrokers)).map(({ id }) => id)
+
+export const settingsOf = (
+  port: number,
+  type: 'topic' | 'broker',
+  name: string,
+  keys?: readonly string[],
+): Promise<Map<string, string>> => ask(port, (one) => questions.settingsOf(one, type, name, keys))
+
+export const transactionsOf = (port: number, states?: readonly string[]) =>
+  ask(port, (one) => questions.transactionsOf(one, states))
+
+export const producersOf = (port: number, topic: string, partition: number) =>
+  ask(port, (one) => questions.producersOf(one, topic, partition))
+
+export const groupState = (port: number, group: string) =>
+  ask(port, (one) => questions.groupState(one, group))

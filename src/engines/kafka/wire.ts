@@ -1,54 +1,28 @@
-import { createConnection, type Socket } from 'node:net'
-
-/**
- * Kafka's own protocol, as much as is needed to ask a broker what librdkafka's Node binding cannot ask. One request per
- * connection, loopback, no TLS, no SASL. All versions used here are flexible ones: compact lengths and tag sections.
- */
-export async function askBroker(port: number, request: WireRequest, timeoutMs = 5_000): Promise<Reader> {
-  const socket = createConnection({ host: '127.0.0.1', port, noDelay: true })
-  try {
-    socket.setTimeout(timeoutMs, () =>
-      socket.destroy(new Error(`broker ${port} is silent for ${timeoutMs} ms`)),
-    )
-    socket.write(frameOf(request))
-    const answer = new Reader(await readFrame(socket))
-    answer.int32() // correlation id: there is only one request
-    answer.tags()
-    return answer
-  } finally {
-    socket.destroy()
-  }
-}
-
+/** One request of Kafka's own protocol (https://kafka.apache.org/protocol), as far as librdkafka's Node binding cannot ask. */
 export interface WireRequest {
   readonly apiKey: number
   readonly version: number
   readonly body: Buffer
+  /** Absent: this version has compact lengths and tag sections, in its headers too. `false`: it has not. */
+  readonly flexible?: false
 }
 
-function frameOf({ apiKey, version, body }: WireRequest): Buffer {
-  const clientId = Buffer.from('semel-rig')
-  const header = Buffer.alloc(4 + 2 + 2 + 4 + 2 + clientId.length + 1)
+/** A request as it goes over the connection, its length first. */
+export function encodeRequest(
+  { apiKey, version, body, flexible }: WireRequest,
+  correlation: number,
+  client: string,
+): Buffer {
+  const clientId = Buffer.from(client)
+  const tags = flexible === false ? 0 : 1
+  const header = Buffer.alloc(4 + 2 + 2 + 4 + 2 + clientId.length + tags)
   header.writeInt32BE(header.length - 4 + body.length, 0)
   header.writeInt16BE(apiKey, 4)
   header.writeInt16BE(version, 6)
-  header.writeInt32BE(1, 8)
+  header.writeInt32BE(correlation, 8)
   header.writeInt16BE(clientId.length, 12)
   clientId.copy(header, 14)
   return Buffer.concat([header, body])
-}
-
-function readFrame(socket: Socket): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  return new Promise((resolve, reject) => {
-    socket.once('error', reject)
-    socket.once('close', () => reject(new Error('the broker closed the connection')))
-    socket.on('data', (chunk) => {
-      chunks.push(chunk)
-      const bytes = Buffer.concat(chunks)
-      if (bytes.length >= 4 && bytes.length >= 4 + bytes.readInt32BE(0)) resolve(bytes.subarray(4))
-    })
-  })
 }
 
 /** Reads an answer field by field, in the order of Kafka's message definitions. */
@@ -78,6 +52,15 @@ export class Reader {
   text(): string | undefined {
     const length = this.#varint() - 1
     return length < 0 ? undefined : this.#bytes.toString('utf8', this.#step(length), this.#at)
+  }
+  bytes(): Buffer {
+    const length = Math.max(0, this.#varint() - 1)
+    const from = this.#step(length)
+    return this.#bytes.subarray(from, from + length)
+  }
+  /** As in versions that are not flexible: the length takes four bytes. */
+  longArray<T>(item: () => T): T[] {
+    return Array.from({ length: Math.max(0, this.int32()) }, item)
   }
   array<T>(item: () => T): T[] {
     return Array.from({ length: Math.max(0, this.#varint() - 1) }, item)
@@ -119,6 +102,12 @@ export const wire = {
     const bytes = Buffer.from(value ?? '')
     return value === undefined ? varint(0) : Buffer.concat([varint(bytes.length + 1), bytes])
   },
+  /** As in versions that are not flexible. */
+  shortText(value: string): Buffer {
+    const bytes = Buffer.from(value)
+    return Buffer.concat([Buffer.from([bytes.length >> 8, bytes.length & 0xff]), bytes])
+  },
+  bytes: (value: Buffer) => Buffer.concat([varint(value.length + 1), value]),
   array: (items: readonly Buffer[] | undefined) =>
     Buffer.concat([varint(items === undefined ? 0 : items.length + 1), ...(items ?? [])]),
   noTags: Buffer.from([0]),

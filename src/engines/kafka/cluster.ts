@@ -1,0 +1,61 @@
+import type { Platform } from '../../platform/platform.ts'
+import { brokerAccess } from './broker-access.ts'
+import { BrokerConnection } from './broker-connection.ts'
+import { BrokerError } from './broker-error.ts'
+import { type Ask, type BrokerAddress, liveBrokers } from './broker-questions.ts'
+import type { Config } from './client-types.ts'
+
+type Place = Pick<BrokerAddress, 'host' | 'port'>
+
+const defaultPort = 9092
+const connectMs = 5_000
+
+/** The brokers as they are reached without the client, for the few questions that it cannot ask. */
+export class Cluster {
+  readonly #platform: Platform
+  readonly #settings: Config
+  readonly #timeoutMs: number
+
+  constructor(platform: Platform, settings: Config, operationMs: number) {
+    this.#platform = platform
+    this.#settings = settings
+    this.#timeoutMs = Math.min(operationMs, connectMs)
+  }
+
+  /** Asks the first broker to begin with that answers at all. */
+  async withAny<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
+    let last: unknown = new BrokerError(-195, 'no broker is named')
+    for (const place of placesOf(String(this.#settings['bootstrap.servers']))) {
+      try {
+        return await this.at(place, work)
+      } catch (error) {
+        if (!(error instanceof BrokerError && error.code < 0)) throw error
+        last = error
+      }
+    }
+    throw last
+  }
+
+  async at<T>(place: Place, work: (ask: Ask) => Promise<T>): Promise<T> {
+    const access = brokerAccess(this.#settings)
+    const connection = await BrokerConnection.open(this.#platform, place, access, this.#timeoutMs)
+    try {
+      return await work((request) => connection.ask(request))
+    } finally {
+      connection.close()
+    }
+  }
+
+  brokers(): Promise<readonly BrokerAddress[]> {
+    return this.withAny(liveBrokers)
+  }
+}
+
+/** `kafka-1:9092,SSL://kafka-2,[::1]:9092` */
+function placesOf(list: string): Place[] {
+  return list.split(',').map((text) => {
+    const address = text.trim().replace(/^[a-z_]+:\/\//i, '')
+    const [, host, port] = /^(.*?)(?::(\d+))?$/.exec(address)!
+    return { host: host!.replace(/^\[(.*)\]$/, '$1'), port: port === undefined ? defaultPort : Number(port) }
+  })
+}
