@@ -1,23 +1,24 @@
 import { existsSync, openSync, writeSync } from 'node:fs'
-import { sqlite } from '../../src/engines/sqlite/index.ts'
 import { isSemelError, openBus } from '../../src/index.ts'
-import { groups, input, isPoison, output, soakKeys, stumbles } from './topics.ts'
+import { type Address, engineAt } from './storage.ts'
+import { groups, input, isPoison, output, type SoakEvent, soakKeys, stumbles } from './topics.ts'
 
 /** One soak process: publishes at a steady rate and is a member of all three groups. Killed and paused at will. */
-const orders: {
-  file: string
+export interface Orders {
+  address: Address
   notes: string
   /** While this file exists, nothing is poison. */
   healed: string
   name: string
   perSecond: number
   publishFor: number
-} = JSON.parse(process.argv[2]!)
+}
+const orders: Orders = JSON.parse(process.argv[2]!)
 const underWayMax = 2_000
 const notes = openSync(orders.notes, 'a')
 const note = (kind: string, text: string): void => void writeSync(notes, `${kind} ${text}\n`)
 const bus = await openBus({
-  engine: sqlite({ file: orders.file }),
+  engine: engineAt(orders.address),
   topics: [input, output],
   member: orders.name,
 })
@@ -71,12 +72,22 @@ async function publish(number: number): Promise<void> {
   const id = `${orders.name}/${number}`
   const event = { n: number, publisher: orders.name, key: `key-${(number * 31) % soakKeys}` }
   try {
-    await bus.publish(input, event, { id })
-    // Every tenth is published again, as after an answer that was lost.
-    if (number % 10 === 0) await bus.publish(input, event, { id })
+    const { offset } = await bus.publish(input, event, { id })
     note('acked', id)
+    // Every tenth is published again, as after an answer that was lost.
+    if (number % 10 === 0) await publishAgain(event, id, offset)
   } catch (error) {
     if (!isSemelError(error)) throw error
     note(error.outcome, id)
+  }
+}
+
+/** It is there, so whatever becomes of this call says nothing about it, but its answer must be the first one's. */
+async function publishAgain(event: SoakEvent, id: string, offset: number): Promise<void> {
+  try {
+    const again = await bus.publish(input, event, { id })
+    if (!again.duplicate || again.offset !== offset) note('other-answer', id)
+  } catch (error) {
+    if (!isSemelError(error) || error.code === 'ID_CONFLICT') throw error
   }
 }

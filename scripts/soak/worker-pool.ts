@@ -1,0 +1,91 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Orders } from './worker.ts'
+
+const workerFile = fileURLToPath(new URL('./worker.ts', import.meta.url))
+/** Longer than the lease of the soak's groups, so that others take over what it holds. */
+const pauseMs = 1_800
+const mib = 2 ** 20
+
+/** The processes of a soak. One that ends is started again under a new name, as a supervisor would. */
+export class WorkerPool {
+  readonly #orders: (life: string) => Orders
+  readonly #workers: (ChildProcess | undefined)[] = []
+  #lives = 0
+  /** Workers that ended although nobody killed them. */
+  unexpected = 0
+
+  constructor(count: number, orders: (life: string) => Orders) {
+    this.#orders = orders
+    for (let slot = 0; slot < count; slot++) this.#start(slot)
+  }
+
+  async kill(slot: number): Promise<void> {
+    await this.#replace(slot, 'SIGKILL')
+  }
+
+  async pause(slot: number): Promise<void> {
+    const worker = this.#workers[slot]
+    worker?.kill('SIGSTOP')
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    worker?.kill('SIGCONT')
+  }
+
+  async restart(slot: number): Promise<void> {
+    await this.#replace(slot)
+  }
+
+  /** What each worker has in memory, in MiB. */
+  rssMib(): number[] {
+    return this.#workers.flatMap((worker) => {
+      try {
+        const pages = Number(readFileSync(`/proc/${worker?.pid}/statm`, 'utf8').split(' ')[1])
+        return [(pages * 4096) / mib]
+      } catch {
+        // The worker is being replaced.
+        return []
+      }
+    })
+  }
+
+  /** Lets all of them finish. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#workers.splice(0).map((worker) => end(worker)))
+  }
+
+  kill9(): void {
+    for (const worker of this.#workers.splice(0)) worker?.kill('SIGKILL')
+  }
+
+  async #replace(slot: number, signal?: NodeJS.Signals): Promise<void> {
+    const worker = this.#workers[slot]
+    this.#workers[slot] = undefined
+    await end(worker, signal)
+    this.#start(slot)
+  }
+
+  #start(slot: number): void {
+    const orders = this.#orders(`worker-${slot}-${++this.#lives}`)
+    const worker = fork(workerFile, [JSON.stringify(orders)], {
+      env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'semel-compile-cache') },
+    })
+    worker.on('exit', () => {
+      if (this.#workers[slot] !== worker) return
+      this.unexpected++
+      this.#start(slot)
+    })
+    this.#workers[slot] = worker
+  }
+}
+
+async function end(worker: ChildProcess | undefined, signal?: NodeJS.Signals): Promise<void> {
+  if (worker === undefined || worker.exitCode !== null) return
+  const exited = once(worker, 'exit')
+  if (signal === undefined) worker.send('stop')
+  else worker.kill(signal)
+  await exited
+}
