@@ -2,15 +2,18 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type Kind, kinds } from './campaign/kinds.ts'
+import { type Kind, kindsOf, mixedSecondsMeant } from './campaign/kinds.ts'
 import { kindOf, readTotals, type Slice, type Totals, writeTotals } from './campaign/totals.ts'
 import { root } from './run.ts'
 
 const usage = `Long proofs, one unit of each kind in turn, until the slice is over. Goes on where the last slice ended.
 
-  npm run campaign -- [--slice 10m] [--kinds ${kinds.map(({ name }) => name.split(' ')[0]).join(',')}] [--units N] [--file FILE] [--json]
+  npm run campaign -- [--slice 10m] [--kinds ${kindsOf()
+    .map(({ name }) => name)
+    .join(',')}] [--units N] [--run 5m] [--file FILE] [--json]
 
 --units  end after so many units, whatever is left of the slice
+--run    length of a mixed run; shorter ones than 5m are listed and not counted
 --file   where the totals are kept (default .tmp/campaign.json); remove it to begin anew
 --json   print the totals at the end, and nothing else
 Exit status: 1 if any unit of this slice found a violation. npm run evidence writes the totals into the docs.
@@ -20,14 +23,14 @@ const messageCharsMax = 4_000
 function milliseconds(text: string): number {
   const match = /^(\d+)(s|m|h)$/.exec(text)
   if (match === null)
-    throw new RangeError(`--slice must look like 90s, 10m or 1h, not ${JSON.stringify(text)}`)
+    throw new RangeError(`a length must look like 90s, 10m or 1h, not ${JSON.stringify(text)}`)
   return Number(match[1]) * { s: 1_000, m: 60_000, h: 3_600_000 }[match[2] as 's' | 'm' | 'h']
 }
 
-function chosenKinds(names: string | undefined): readonly Kind[] {
+function chosenKinds(names: string | undefined, kinds: readonly Kind[]): readonly Kind[] {
   if (names === undefined) return kinds
   return names.split(',').map((name) => {
-    const kind = kinds.find((candidate) => candidate.name.split(' ')[0] === name)
+    const kind = kinds.find((candidate) => candidate.name === name)
     if (kind !== undefined) return kind
     throw new RangeError(`there is no kind ${JSON.stringify(name)}`)
   })
@@ -95,6 +98,7 @@ async function main(): Promise<void> {
     options: {
       slice: { type: 'string', default: '10m' },
       kinds: { type: 'string' },
+      run: { type: 'string', default: `${mixedSecondsMeant}s` },
       units: { type: 'string', default: 'Infinity' },
       file: { type: 'string', default: join(root, '.tmp/campaign.json') },
       json: { type: 'boolean', default: false },
@@ -105,7 +109,7 @@ async function main(): Promise<void> {
   const endMs = performance.now() + milliseconds(values.slice)
   const campaign = new Campaign(values.file, values.json ? () => undefined : console.log)
   let units = Number(values.units)
-  let open = chosenKinds(values.kinds)
+  let open = chosenKinds(values.kinds, kindsOf(milliseconds(values.run) / 1_000))
   while (open.length > 0) {
     const left: Kind[] = []
     for (const kind of open) {

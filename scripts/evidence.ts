@@ -1,7 +1,7 @@
 // Writes what the campaign's totals say into docs/reference/evidence.md: `npm run evidence [-- FILE]`.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { kinds } from './campaign/kinds.ts'
+import { kindsOf } from './campaign/kinds.ts'
 import { readTotals, type Totals } from './campaign/totals.ts'
 import { root } from './run.ts'
 
@@ -11,8 +11,13 @@ const block = /(<!-- campaign:begin[^\n]*-->\n)[\s\S]*?(<!-- campaign:end -->)/
 const line = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`
 const count = (value: number): string => Math.round(value).toLocaleString('en')
 
+const list = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .map(([name, times]) => `${name} ${times}`)
+    .join(', ')
+
 function kindTable(totals: Totals): string[] {
-  const rows = kinds.map(({ name, what, target }) => {
+  const rows = kindsOf().map(({ name, what, target }) => {
     const { done = 0, void: nothing = 0, seconds = 0, nextSeed = 1 } = totals.kinds[name] ?? {}
     const seeds = name === 'points' || done === 0 ? '' : `1 to ${nextSeed - 1}`
     const found = totals.violations.filter(({ kind }) => kind === name).length
@@ -45,8 +50,8 @@ function text(totals: Totals): string {
     ...scenarioLines(totals),
     '',
     ...mixed.map(
-      ({ engine, seed, seconds, operationsPerSecond, events, kills, pauses }) =>
-        `- Mixed run on ${engine}, seed ${seed}: ${seconds} s, ${count(events)} events, ${count(operationsPerSecond)} operations/s, ${kills} kills, ${pauses} pauses`,
+      ({ engine, seed, seconds, operationsPerSecond, events, faults }) =>
+        `- Mixed run on ${engine}, seed ${seed}: ${seconds} s, ${count(events)} events, ${count(operationsPerSecond)} operations/s; ${list(faults)}`,
     ),
     mixed.length === 0 ? '' : '\n',
     'Slices:',

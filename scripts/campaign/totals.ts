@@ -36,8 +36,9 @@ export interface MixedRun {
   readonly events: number
   /** Publishes, handled events and commits in a second. */
   readonly operationsPerSecond: number
-  readonly kills: number
-  readonly pauses: number
+  /** How often each kind of fault was made, and kinds that never were. */
+  readonly faults: Readonly<Record<string, number>>
+  readonly missing: readonly string[]
 }
 
 /** Everything a campaign has done so far. */
