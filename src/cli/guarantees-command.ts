@@ -1,6 +1,7 @@
 import { styleText } from 'node:util'
 import type { Durability, EngineFacts } from '../engine/facts.ts'
 import type { EngineStatus } from '../engine/status.ts'
+import { kafkaFacts } from '../engines/kafka/facts.ts'
 import { memoryFacts } from '../engines/memory/facts.ts'
 import { postgresFacts } from '../engines/postgres/facts.ts'
 import { serverExceptions } from '../engines/postgres/look.ts'
@@ -25,6 +26,7 @@ const engines = {
   memory: memoryFacts,
   sqlite: sqliteFacts,
   postgres: postgresFacts,
+  kafka: kafkaFacts,
 } as const satisfies Record<string, EngineFacts>
 type EngineName = keyof typeof engines
 

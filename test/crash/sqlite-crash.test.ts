@@ -7,7 +7,7 @@ import { killAtPoints } from './chains.ts'
 /** A failing chain prints its points in order; SEMEL_SEED makes the same chains again. */
 const seed = Number(process.env.SEMEL_SEED ?? Date.now() % 2 ** 31)
 /** Early, when much is created, and later, in full swing; odd and even, as rounds alternate. */
-const hits = Array.from({ length: 16 }, (_, n) => n + 1)
+const hits = Array.from({ length: 17 }, (_, n) => n + 1)
 /** Under load, events gather into fewer units. */
 const unitHits = hits.slice(0, 6)
 const chainLength = 8

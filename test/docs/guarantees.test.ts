@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { EngineFacts } from '../../src/engine/facts.ts'
+import { kafkaFacts } from '../../src/engines/kafka/facts.ts'
 import { memoryFacts } from '../../src/engines/memory/facts.ts'
 import { memory } from '../../src/engines/memory/index.ts'
 import { postgresFacts } from '../../src/engines/postgres/facts.ts'
@@ -16,7 +17,7 @@ import { makeSampleFile } from '../cli/sample-file.ts'
 const root = join(import.meta.dirname, '../..')
 const read = (name: string): string => readFileSync(join(root, name), 'utf8')
 const clauses = clauseSections.flatMap((section) => section.clauses)
-const engines: readonly EngineFacts[] = [memoryFacts, sqliteFacts, postgresFacts]
+const engines: readonly EngineFacts[] = [memoryFacts, sqliteFacts, postgresFacts, kafkaFacts]
 
 function setting(given: Partial<GuaranteeSetting> = {}): GuaranteeSetting {
   const { facts = sqliteFacts } = given
@@ -148,6 +149,16 @@ describe('semel guarantees', () => {
     } finally {
       sample.remove()
     }
+  })
+
+  test('knows Kafka: what brokers promise, why it is less, and the tests that ran on real ones', async () => {
+    const { status, out } = await runCli(['guarantees', '--engine', 'kafka', '--json'])
+    assert.equal(status, 0)
+    const found = new Map(JSON.parse(out).clauses.map((clause: { id: string }) => [clause.id, clause]))
+    const verdict = (id: string) => (found.get(id) as { verdict: string }).verdict
+    assert.deepEqual(['D1', 'N1', 'P3', 'X1'].map(verdict), ['partly', 'partly', 'partly', 'holds'])
+    assert.match(out, /test\/kafka\/chaos\.test\.ts/)
+    assert.doesNotMatch(out, /test\/postgres\//)
   })
 
   const mistakes: readonly [args: readonly string[], says: RegExp][] = [

@@ -16,6 +16,9 @@ const deadLetters = 'test/runtime/dead-letters.test.ts'
 const members = 'test/runtime/members.test.ts'
 const reading = 'test/bus/reading.test.ts'
 const crash = 'test/crash/sqlite-crash.test.ts'
+const inbox = 'test/inbox/inbox.test.ts'
+const failover = 'test/failover'
+const slowDisk = 'test/crash/slow-disk.test.ts'
 const conformance = 'src/testing/conformance'
 
 /** A promise to the groups that chose one of `guarantees`. */
@@ -49,7 +52,10 @@ export const consumeClauses: readonly Clause[] = [
     text: 'at-most-once: the position moves durably before the handler is called',
     kind: 'promise',
     judge: judgeGroups('at-most-once'),
-    proofs: [proof(effects, 'A1: at most once, no event is handed out twice')],
+    proofs: [
+      proof(effects, 'A1: at most once, no event is handed out twice'),
+      proofOn(['postgres'], inbox, 'at-most-once moves the position in the sink before the handler runs'),
+    ],
   },
   {
     id: 'L1',
@@ -76,7 +82,10 @@ export const consumeClauses: readonly Clause[] = [
     text: 'becoming a dead letter and passing the position is one step; the letter keeps the event whole',
     kind: 'promise',
     judge: judgeGroups('at-least-once', 'exactly-once'),
-    proofs: [proof(deadLetters, 'L3: what cannot be handled is kept whole')],
+    proofs: [
+      proof(deadLetters, 'L3: what cannot be handled is kept whole'),
+      proofOn(['postgres'], inbox, 'dead letters are kept in the sink, redriven from there, once'),
+    ],
   },
   {
     id: 'X1',
@@ -87,6 +96,9 @@ export const consumeClauses: readonly Clause[] = [
       proof(effects, 'X1 U1: commits that fail or lie leave counts exact'),
       proof('test/property/models.test.ts', 'X1 O1: a group is a fold over its keys'),
       proofOn(['sqlite'], crash, 'nothing lost, doubled, torn or out of order'),
+      proofOn(['sqlite'], slowDisk, 'one flush in five takes longer than a lease'),
+      proofOn(['postgres'], `${failover}/drill.test.ts`, 'a synchronous standby takes over under load'),
+      proofOn(['kafka'], 'test/kafka/chaos.test.ts', 'members are killed, stopped for a while and replaced'),
     ],
   },
   {
@@ -96,8 +108,14 @@ export const consumeClauses: readonly Clause[] = [
     judge: judgeGroups('exactly-once'),
     proofs: [
       proof('test/runtime/sql.test.ts', 'X1 X2: where the commit fails'),
-      proof('test/inbox/inbox.test.ts', 'rows, state, emits and position commit together'),
+      proof(inbox, 'rows, state, emits and position commit together'),
       proofOn(['sqlite', 'postgres'], 'test/inbox/kill.test.ts', 'SQLite to PostgreSQL under kill -9'),
+      proofOn(['postgres'], inbox, 'replies to COMMIT are lost, and COMMITs that never arrive'),
+      proofOn(
+        ['postgres'],
+        `${failover}/clients.test.ts`,
+        'a sink whose primary is killed while handlers run',
+      ),
       proof(`${conformance}/transactions.ts`, 'a fenced commit leaves no user rows'),
     ],
   },
@@ -125,6 +143,7 @@ export const consumeClauses: readonly Clause[] = [
       proof(`${conformance}/ownership.ts`, 'members come, go and stall in turns: each epoch is granted once'),
       proof(members, 'Z1 V2: a paused owner is fenced when it wakes'),
       proofOn(['sqlite'], 'test/crash/pauses.test.ts', 'stopped (SIGSTOP) and woken: another took over'),
+      proofOn(['postgres'], 'test/outbox/faults.test.ts', 'a sequencer whose answers are held is replaced'),
     ],
   },
   {
@@ -189,7 +208,15 @@ export const livenessClauses: readonly Clause[] = [
     text: 'when the last failure is over, every group catches up without help',
     kind: 'promise',
     judge: always,
-    proofs: [proof(effects, 'V1: after many failed commits a task is soon at work again')],
+    proofs: [
+      proof(effects, 'V1: after many failed commits a task is soon at work again'),
+      proofOn(['sqlite'], slowDisk, 'then all goes on by itself, once'),
+      proofOn(
+        ['postgres'],
+        'test/postgres/dense.test.ts',
+        'an event can be read as soon as it is acknowledged',
+      ),
+    ],
   },
   {
     id: 'V2',

@@ -17,6 +17,11 @@ const failingDisk = 'test/crash/failing-disk.test.ts'
 const servers = 'test/postgres/servers.test.ts'
 const outcomes = 'test/postgres/outcomes.test.ts'
 const power = 'test/crash/power-loss.test.ts'
+const slowDisk = 'test/crash/slow-disk.test.ts'
+const outboxFaults = 'test/outbox/faults.test.ts'
+const drill = 'test/failover/drill.test.ts'
+const kafkaEngine = 'test/kafka/engine.test.ts'
+const kafkaSafety = 'test/kafka/safety.test.ts'
 const kills = 'test/crash/random-kills.test.ts'
 const queue = 'test/bus/queue.test.ts'
 const publish = 'test/bus/publish.test.ts'
@@ -84,6 +89,8 @@ export const outcomeClauses: readonly Clause[] = [
       proof(queue, 'U1: an engine that never answers leaves the outcome unknown'),
       proof('test/engine/guard.test.ts', 'a foreign error in a write may have happened'),
       proofOn(['postgres'], outcomes, 'the reply to a publish is lost: unknown'),
+      proofOn(['postgres'], outboxFaults, 'a lost answer to the commit neither loses nor doubles'),
+      proofOn(['sqlite'], slowDisk, 'what was told as unknown is there once or not'),
     ],
   },
   {
@@ -105,6 +112,7 @@ export const outcomeClauses: readonly Clause[] = [
     proofs: [
       proof(queue, 'U3: the deadline counts while waiting for room'),
       proofOn(['postgres'], outcomes, 'nobody waits for a black hole'),
+      proofOn(['sqlite'], slowDisk, 'each publish settles within its deadline'),
     ],
   },
 ]
@@ -120,6 +128,8 @@ export const durabilityClauses: readonly Clause[] = [
       proofOn(['sqlite'], crash, 'nothing lost, doubled, torn or out of order'),
       proofOn(['sqlite'], strace, 'nothing lost, doubled or out of order'),
       proofOn(['postgres'], servers, 'kill -9 of the whole server'),
+      proofOn(['postgres'], servers, 'synchronous_commit = off of a role or database does not reach'),
+      proofOn(['postgres'], 'test/postgres/disk-full.test.ts', 'the disk of the whole server is full'),
     ],
   },
   {
@@ -177,6 +187,9 @@ export const durabilityClauses: readonly Clause[] = [
         'test/failover/clients.test.ts',
         'a reader and a group that only read notice a log',
       ),
+      proofOn(['postgres'], 'test/postgres/restored.test.ts', 'a database restored from an older copy'),
+      proofOn(['postgres'], drill, 'every program reports what is missing'),
+      proofOn(['kafka'], kafkaEngine, 'a topic that was deleted and made again is LOG_REGRESSED'),
       proof('test/inbox/inbox.test.ts', 'an old copy that is shorter, and one that has grown past'),
     ],
   },
@@ -188,6 +201,13 @@ export const durabilityClauses: readonly Clause[] = [
     proofs: [
       proof(`${conformance}/closing.ts`, 'a durability that the facts do not offer is refused'),
       proofOn(['postgres'], servers, 'what the asked durability needs is refused by name'),
+      proofOn(
+        ['postgres'],
+        'test/postgres/errors.test.ts',
+        'an isolation level at which offsets could not be dense',
+      ),
+      proofOn(['kafka'], kafkaEngine, 'unsafe and impossible wishes are refused by name'),
+      proofOn(['kafka'], kafkaSafety, 'topics that the engine makes are safe whatever the defaults'),
     ],
   },
 ]
@@ -201,6 +221,7 @@ export const publishClauses: readonly Clause[] = [
     proofs: [
       proof(`${conformance}/append.ts`, 'offsets grow in the order of the records'),
       proof(`${conformance}/append.ts`, 'after reopening, appending goes on at the end'),
+      proofOn(['postgres'], 'test/postgres/dense.test.ts', 'offsets are dense and in commit order'),
     ],
   },
   {
