@@ -139,3 +139,8 @@ export class AssertionFailure extends Error {
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new AssertionFailure(message)
 }
+
+/** Whether the failed step surely did not happen and never will (U1). */
+export function isHarmless(error: unknown): boolean {
+  return isSemelError(error) && error.outcome === 'not-applied'
+}

@@ -2,7 +2,7 @@ import type { Bus } from '../bus.ts'
 import type { AppendBatch, Engine, Lease, StateChanges, UnitTransaction } from '../engine/engine.ts'
 import type { OutboxProblem } from '../engine/status.ts'
 import { outboxTask, storeNames } from '../engine/store-names.ts'
-import { hasCode, isSemelError } from '../errors.ts'
+import { hasCode, isHarmless, isSemelError } from '../errors.ts'
 import type { EventRecord } from '../event/event.ts'
 import { partitionOfKey } from '../event/partition-of-key.ts'
 import { limits } from '../limits.ts'
@@ -37,7 +37,8 @@ export interface MoverParts {
  *
  *  MANY -> ONE BY ONE   the log refused an event of the batch (ID_CONFLICT): as many steps of one event follow, so that
  *                       the event at fault is found and set aside, with the reason, and no other
- *  any  -> LOADING      a step failed: the position is loaded again, since nobody knows if it counts
+ *  any  -> LOADING      a step failed that surely does not count: the position is loaded again
+ *  any  -> UNSURE       a step failed that may still come to count: whoever goes on needs a higher epoch (U1, Z1)
  *  any  -> ENDED        FENCED: another process has the lease
  */
 export class OutboxMover {
@@ -60,8 +61,8 @@ export class OutboxMover {
     this.#numbers = new SettledNumbers(this.#table, platform.clock)
   }
 
-  /** Until `signal` aborts or the lease is lost. Never rejects. */
-  async run(signal: AbortSignal, onMoved: (events: number) => void): Promise<void> {
+  /** Until `signal` aborts, the lease is lost, or nobody knows what became of a step. Never rejects. */
+  async run(signal: AbortSignal, onMoved: (events: number) => void): Promise<'ended' | 'unsure'> {
     const platform = this.#platform
     let pauseMs: number = limits.pollMsMin
     let failures = 0
@@ -76,7 +77,7 @@ export class OutboxMover {
         pauseMs = moved > 0 ? limits.pollMsMin : Math.min(limits.pollMsMax, pauseMs * 2)
         if (moved === 0) await sleep(platform, pauseMs, signal)
       } catch (error) {
-        if (signal.aborted || hasCode(error, 'FENCED')) return
+        if (signal.aborted || hasCode(error, 'FENCED')) return 'ended'
         isLoaded = false
         failures++
         if (hasCode(error, 'ID_CONFLICT')) this.#oneByOne = batchEvents
@@ -86,8 +87,10 @@ export class OutboxMover {
           retryDelayMs(retryPolicy, Math.min(failures, 10), platform.random),
           signal,
         ).catch(() => undefined)
+        if (!isHarmless(error)) return 'unsure'
       }
     }
+    return 'ended'
   }
 
   async #load(): Promise<void> {

@@ -56,7 +56,8 @@ export async function sequenceOutbox(bus: Bus, options?: SequencerOptions): Prom
   const { group, topic } = outboxTask
   const report = () => ({ inFlight: 0, retries: 0, handled: sequencer.moved, commitMs: { p50: 0, p99: 0 } })
   const topics = [{ topic, partitions: 1 }]
-  sequencer.membership = await engine.join({ group, topics, leaseMs, report }, sequencer)
+  sequencer.membership = engine.join({ group, topics, leaseMs, report }, sequencer)
+  await sequencer.membership
   return sequencer
 }
 
@@ -65,7 +66,7 @@ class Sequencer implements OutboxSequencer, OwnershipListener {
   #active:
     | { readonly lease: Lease; readonly stop: AbortController; readonly ended: Promise<void> }
     | undefined
-  membership: Membership | undefined
+  membership: Promise<Membership> | undefined
   moved = 0
 
   constructor(moverFor: (lease: Lease) => OutboxMover) {
@@ -80,11 +81,21 @@ class Sequencer implements OutboxSequencer, OwnershipListener {
     for (const lease of leases) {
       const stop = new AbortController()
       const mover = this.#moverFor(lease)
-      const ended = mover.run(stop.signal, (events) => {
+      const onMoved = (events: number): void => {
         this.moved += events
+      }
+      const ended = mover.run(stop.signal, onMoved).then((end) => {
+        if (end === 'unsure') this.#giveBack(lease)
       })
       this.#active = { lease, stop, ended }
     }
+  }
+
+  /** Whoever is assigned the task next, often this process, has a higher epoch. */
+  #giveBack(lease: Lease): void {
+    if (this.#active?.lease === lease) this.#active = undefined
+    // Whoever is assigned a lease has joined.
+    void this.membership?.then((membership) => membership.giveBack(lease))
   }
 
   async revoked(): Promise<void> {
@@ -95,7 +106,7 @@ class Sequencer implements OutboxSequencer, OwnershipListener {
   }
 
   async stop(): Promise<void> {
-    await this.membership?.leave()
+    await (await this.membership)?.leave()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

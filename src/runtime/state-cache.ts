@@ -49,14 +49,24 @@ export interface StateSnapshot {
 export class StateCache {
   readonly #engine: Engine
   readonly #task: TaskId
+  readonly #upcoming: () => Iterable<string>
   readonly #stores = new Map<string, Map<string, StateCell>>()
+  /** Single values asked for in this turn, by store: one read brings them all. */
+  readonly #asked = new Map<string, { readonly keys: string[]; readonly read: Promise<void> }>()
   #entries = 0
   #dirty = new Map<string, StateCell[]>()
   #unit = 0
 
-  constructor(engine: Engine, task: TaskId, storeNames: Iterable<string>) {
+  /** `upcoming`: keys of the events to come; they are read with the first key of a store that nobody had asked for. */
+  constructor(
+    engine: Engine,
+    task: TaskId,
+    storeNames: Iterable<string>,
+    upcoming: () => Iterable<string> = () => [],
+  ) {
     this.#engine = engine
     this.#task = task
+    this.#upcoming = upcoming
     for (const name of storeNames) this.#stores.set(name, new Map())
   }
 
@@ -72,8 +82,21 @@ export class StateCache {
   async fetch(store: string, key: string): Promise<StateCell> {
     const cell = this.peek(store, key)
     if (cell !== undefined) return cell
-    await this.prefetch(store, [key])
-    return this.peek(store, key)!
+    let asked = this.#asked.get(store)
+    if (asked === undefined) {
+      const keys: string[] = this.#stores.has(store) ? [] : [...this.#upcoming()]
+      // The keys of whoever else asks in this turn come along.
+      const read = Promise.resolve().then(() => {
+        this.#asked.delete(store)
+        return this.prefetch(store, keys)
+      })
+      asked = { keys, read }
+      this.#asked.set(store, asked)
+    }
+    asked.keys.push(key)
+    await asked.read
+    // It may have been forgotten again, if very many were read at once.
+    return this.peek(store, key) ?? (await this.fetch(store, key))
   }
 
   /** Brings the missing ones of `keys` into memory with one read. */

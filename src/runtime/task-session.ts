@@ -63,7 +63,7 @@ export class TaskSession implements DispatcherEvents {
     const { platform, sink, lease } = context
     const monotonic = (): number => platform.clock.monotonic()
     this.#window = new Window(start.position, start.finished)
-    this.#state = new StateCache(sink, lease.task, context.storeNames)
+    this.#state = new StateCache(sink, lease.task, context.storeNames, () => this.#window.upcomingKeys())
     this.#sql = new SqlSession(sink, lease, this.#abort.signal, monotonic)
     const parts = { window: this.#window, state: this.#state, sql: this.#sql }
     const from = { from: start.stored, finishedStored: start.finishedStored }

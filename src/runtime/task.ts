@@ -1,5 +1,5 @@
 import type { Lease } from '../engine/engine.ts'
-import { isSemelError, SemelError } from '../errors.ts'
+import { isHarmless, SemelError } from '../errors.ts'
 import { channels } from './channels.ts'
 import { loadStart } from './load-start.ts'
 import { retryDelayMs } from './retry-policy.ts'
@@ -151,9 +151,4 @@ export class Task {
       this.#context.platform.timers.after(ms, resolve)
     })
   }
-}
-
-/** Whether the failed step surely did not happen and never will (U1). */
-function isHarmless(error: unknown): boolean {
-  return isSemelError(error) && error.outcome === 'not-applied'
 }

@@ -70,6 +70,14 @@ export class Window {
     return undefined
   }
 
+  /** Keys of the events that are still to be started. */
+  *upcomingKeys(): Iterable<string> {
+    for (let i = this.#cursor; i < this.#slots.length; i++) {
+      const { key, done } = this.#slots[i]!
+      if (key !== null && !done) yield key
+    }
+  }
+
   finish(slot: Slot): void {
     this.#markDone(slot)
     if (this.#slots[this.#head] === slot) this.#advance()

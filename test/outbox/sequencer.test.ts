@@ -1,16 +1,26 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type pg from 'pg'
+import { postgres } from '../../src/engines/postgres/index.ts'
+import { openBus } from '../../src/index.ts'
 import { publishIn, sequenceOutbox, viaPg } from '../../src/outbox/index.ts'
 import { readAll } from '../support/read-all.ts'
 import { failsWith } from '../support/rejects.ts'
 import { until } from '../support/until.ts'
+import { storageFailure, wrapEngine, wrapTransaction } from '../support/wrap-engine.ts'
 import { CountedPublishers } from './counted-publishers.ts'
 import { OutboxDatabase } from './outbox-database.ts'
 import { notes, type Order, orders } from './outbox-topics.ts'
 
 const publishOrder = (database: OutboxDatabase, client: pg.ClientBase, id: string, customer = 'ada') =>
   publishIn(viaPg(client), orders, { customer, n: 1 }, { id }, { schema: database.schema })
+
+const longLeaseMs = 60_000
+
+async function epoch(database: OutboxDatabase): Promise<number> {
+  const { rows } = await database.query('select epoch from semel.task')
+  return Number(rows[0]?.epoch)
+}
 
 for (const version of [16, 18] as const) {
   test(`PostgreSQL ${version}: committed events arrive, rolled back ones never do`, async () => {
@@ -225,6 +235,32 @@ test('a stuck sequencer says why in the status, and goes on when it can', async 
   await database.query('alter table semel.outbox_refused drop constraint nothing')
   await until(async () => (await database.bus.status()).outbox!.refusedEvents === 1)
   assert.equal((await database.bus.status()).outbox!.problem, undefined)
+})
+
+test('after a step of unknown outcome the lease is given back: the events go on at once, with a higher epoch (U1, Z1)', async () => {
+  await using database = await OutboxDatabase.open()
+  const inner = postgres({ url: database.url, schema: database.schema })
+  let fails = 1
+  const engine = wrapEngine(inner, {
+    begin: async (lease, signal) => {
+      const transaction = await inner.begin(lease, signal)
+      return wrapTransaction(transaction, {
+        commit: async (unit) => {
+          await transaction.commit(unit)
+          if (unit.appends.length > 0 && fails-- > 0) throw storageFailure('unknown')
+        },
+      })
+    },
+  })
+  await using bus = await openBus({ engine, topics: [orders, notes] })
+  await using _ = await sequenceOutbox(bus, { leaseMs: longLeaseMs })
+  const startedMs = performance.now()
+  await database.transaction((client) => publishOrder(database, client, 'first'))
+  await until(async () => (await epoch(database)) === 2)
+  await database.transaction((client) => publishOrder(database, client, 'second'))
+  await until(async () => (await database.waiting()) === 0)
+  assert.deepEqual(await database.ids(), ['first', 'second'])
+  assert.ok(performance.now() - startedMs < longLeaseMs / 2, 'nobody waited for the lease to run out')
 })
 
 test('publishIn refuses what publish would, before anything is sent', async () => {

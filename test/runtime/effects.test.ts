@@ -39,6 +39,29 @@ for (const { name, create } of worlds) {
       })
     }
 
+    test('state that nobody has asked for yet comes in a few reads, not one for each key', async () => {
+      const inner = create().engine()
+      const reads: number[] = []
+      const engine = wrapEngine(inner, {
+        readState: async (task, store, wanted) => {
+          if (store === 'count') reads.push(wanted.length)
+          return await inner.readState(task, store, wanted)
+        },
+      })
+      await using bus = await openOn(engine)
+      const manyKeys = 200
+      await bus.publishMany(wordsOf(manyKeys, 2).map((word) => lane.event(word)))
+      bus.consume(lane, group('g'), countAndEmit)
+      await untilCounted(bus, manyKeys * 2)
+      await requireExactCounts(bus, manyKeys, 2)
+      assert.equal(
+        reads.reduce((sum, wanted) => sum + wanted, 0),
+        manyKeys,
+        'each key is read once',
+      )
+      assert.ok(reads.length <= 5, `${reads.length} reads`)
+    })
+
     test('V1: after many failed commits a task is soon at work again', async () => {
       const inner = create().engine()
       let failures = 0

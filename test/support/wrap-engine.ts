@@ -1,9 +1,20 @@
-import type { Engine } from '../../src/engine/engine.ts'
+import type { Engine, UnitTransaction } from '../../src/engine/engine.ts'
 import { type Outcome, SemelError } from '../../src/errors.ts'
 
 /** The engine with some of its operations replaced: how tests make storage slow, silent or broken. */
 export function wrapEngine(engine: Engine, replaced: Partial<Engine>): Engine {
-  return new Proxy(engine, {
+  return wrap(engine, replaced)
+}
+
+export function wrapTransaction(
+  transaction: UnitTransaction,
+  replaced: Partial<UnitTransaction>,
+): UnitTransaction {
+  return wrap(transaction, replaced)
+}
+
+function wrap<T extends object>(whole: T, replaced: Partial<T>): T {
+  return new Proxy(whole, {
     get(target, name) {
       const own: unknown = Reflect.get(replaced, name)
       if (own !== undefined) return own
