@@ -18,7 +18,10 @@ export interface ConsumeOptions {
   readonly retry?: RetryOptions | undefined
   /** An attempt fails after this long. Default 30 s. */
   readonly handlerTimeoutMs?: number | undefined
-  /** A silent member loses its partitions after this long. Default 10 s. */
+  /**
+   * A silent member loses its partitions after this long. Default 10 s. A member gets none while its storage takes
+   * longer than a quarter of this for a heartbeat, which is one durable write.
+   */
   readonly leaseMs?: number | undefined
   /** Events read ahead or finished out of order, per partition. Default 16,000. */
   readonly windowEvents?: number | undefined

@@ -10,6 +10,8 @@ const beatsPerLease = 3
 const hurriedBeatsPerLease = 10
 /** No call to the table may use up so much of a lease that the next renewal comes late. */
 const callsPerLease = 4
+const heartbeatHint =
+  'a member gets no tasks while a heartbeat takes longer than a quarter of leaseMs: give the group a longer lease'
 const acquiresAtOnceMax = 16
 /** An owner that has not let go by then is told that it lost; its commits are fenced from the next owner on (Z1). */
 const handoverMsMax = 60_000
@@ -140,7 +142,7 @@ export class LeaseBalancer implements Membership {
       await this.#pause(Math.max(0, until - this.#platform.clock.monotonic()))
       view = this.#stop.signal.aborted
         ? undefined
-        : await this.#heartbeat(this.#callMs).catch(() => undefined)
+        : await this.#heartbeat(this.#callMs).catch((error: Error) => void this.#trouble(error))
     }
   }
 
@@ -160,7 +162,7 @@ export class LeaseBalancer implements Membership {
       () => this.#renewed(startedAt),
       (error: unknown) => this.#trouble(error instanceof Error ? error : new Error(String(error))),
     )
-    return await this.#bounded(answer, deadlineMs)
+    return await this.#bounded(answer, deadlineMs, heartbeatHint)
   }
 
   #trouble(error: Error | undefined): void {
@@ -170,7 +172,8 @@ export class LeaseBalancer implements Membership {
   #renewed(startedAt: number): void {
     if (startedAt <= this.#renewedAt || this.#stop.signal.aborted) return
     this.#renewedAt = startedAt
-    this.#trouble(undefined)
+    // One that came late gives no tasks, which without a word would look as if there was nothing to do.
+    if (this.#platform.clock.monotonic() - startedAt <= this.#callMs) this.#trouble(undefined)
     this.#lateness?.cancel()
     const leftMs = this.#renewedAt + this.#request.leaseMs - this.#platform.clock.monotonic()
     this.#lateness = this.#platform.timers.after(Math.max(0, leftMs), () =>
@@ -307,12 +310,13 @@ export class LeaseBalancer implements Membership {
     }
   }
 
-  async #bounded<T>(work: Promise<T>, deadlineMs: number): Promise<T> {
+  async #bounded<T>(work: Promise<T>, deadlineMs: number, hint?: string): Promise<T> {
     return await orLate(this.#platform, work, deadlineMs, () => {
       return new SemelError('DEADLINE_EXCEEDED', `no answer within ${deadlineMs} ms`, {
         retryable: true,
         outcome: 'unknown',
         limit: deadlineMs,
+        hint,
       })
     })
   }

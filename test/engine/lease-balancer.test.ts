@@ -4,6 +4,7 @@ import type { Lease, MemberReport, Membership, TaskId } from '../../src/engine/e
 import { LeaseBalancer } from '../../src/engine/lease-balancer.ts'
 import type { GroupView, LeaseTable } from '../../src/engine/lease-table.ts'
 import { MemoryLeases } from '../../src/engines/memory/memory-leases.ts'
+import { isSemelError } from '../../src/errors.ts'
 import type { Timers } from '../../src/platform/platform.ts'
 import { ManualPlatform } from './manual-platform.ts'
 
@@ -94,6 +95,7 @@ class Member {
   /** Resolved by a test that wants the owner to take its time. */
   finish: Promise<void> | undefined
   membership: Membership | undefined
+  trouble: Error | undefined
 
   constructor(group: Group, name: string) {
     this.#group = group
@@ -121,6 +123,10 @@ class Member {
     for (const name of names) this.held.delete(name)
   }
 
+  troubled(error: Error | undefined): void {
+    this.trouble = error
+  }
+
   get count(): number {
     return this.held.size
   }
@@ -132,6 +138,25 @@ describe('LeaseBalancer', () => {
     const a = await group.join('a')
     assert.deepEqual([...a.held.keys()], ['orders/0', 'orders/1', 'orders/2', 'orders/3'])
     await a.membership?.leave()
+  })
+
+  test('heartbeats that are answered late give no tasks, and the member is told why until one is in time', async () => {
+    const group = new Group()
+    const a = await group.join('a', { orders: 0 })
+    const b = new Member(group, 'b')
+    b.table.delayMs = leaseMs / 4 + 50
+    const joining = group.joinAs(b, { orders: 4 })
+    await group.platform.advance(leaseMs / 2)
+    b.membership = await joining
+    await group.platform.advance(5 * leaseMs)
+    assert.equal(b.count, 0)
+    assert.ok(isSemelError(b.trouble) && b.trouble.code === 'DEADLINE_EXCEEDED', String(b.trouble))
+    assert.match(String(b.trouble.hint), /longer than a quarter of leaseMs/)
+    b.table.delayMs = 0
+    await group.platform.advance(2 * leaseMs)
+    assert.equal(b.count, 4)
+    assert.equal(b.trouble, undefined)
+    for (const member of [a, b]) await member.membership?.leave()
   })
 
   test('members that come get their share within two beats, and only the surplus moves', async () => {
