@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test'
 import type { Engine, Lease } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
-import { hasCode } from '../../src/index.ts'
+import { hasCode, isSemelError } from '../../src/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import {
@@ -16,6 +16,7 @@ import {
   openTransactional,
   rdkafka,
 } from '../rig/kafka/client.ts'
+import { producersOf } from '../rig/kafka/questions.ts'
 import { until } from '../support/until.ts'
 
 let broker: Kafka
@@ -144,7 +145,7 @@ test('what is asked of a task while it commits never sets back its state', async
   await engine.close()
 })
 
-test('a transaction that hangs stops reading below it, and status counts it; what it blocks comes when it ends (K10)', async () => {
+test('a transaction that hangs stops reading below it, and status names its producer; what it blocks comes when it ends (K10, V3)', async () => {
   const { engine, prefix } = await opening()
   const producer = await openTransactional(broker.bootstrap, 'hanging', { 'transaction.timeout.ms': 60_000 })
   await call((done) => producer.beginTransaction(done))
@@ -160,13 +161,21 @@ test('a transaction that hangs stops reading below it, and status counts it; wha
   await engine.append({ calls: 1, batches: [batch], failuresSeen: 0 }, { durability: 'fsync' })
   const read = () => engine.read({ topic: 'orders', partition: 0, offset: 0, ...wide })
   assert.deepEqual((await read()).events, [])
-  assert.equal((await engine.status()).storage.stuckPartitions, 1)
+  const { storage } = await engine.status()
+  assert.equal(storage.stuckPartitions, 1)
+  const producers = await producersOf(broker.brokers[0]!.port, `${prefix}orders`, 0)
+  const holder = producers.find(({ openSince }) => openSince === 0)
+  assert.equal(
+    storage.hangingTransactions,
+    `producer ${holder!.producerId} (epoch 0, transactional id "hanging") open since offset 0 of ${prefix}orders/0`,
+  )
   await call((done) => producer.abortTransaction(5_000, done))
   await until(async () => (await read()).events.length > 0)
   assert.deepEqual(
     (await read()).events.map(({ id }) => id),
     ['behind'],
   )
+  assert.deepEqual((await engine.status()).storage, { stuckPartitions: 0 })
   await disconnect(producer)
   await engine.close()
 })
@@ -179,6 +188,38 @@ test('a topic that was deleted and made again is LOG_REGRESSED, not an empty log
   const again = await opened(prefix)
   const declare = () => again.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
   await assert.rejects(declare, (error) => hasCode(error, 'LOG_REGRESSED'))
+  admin.disconnect()
+  await again.close()
+})
+
+test('what retention has passed is OFFSET_OUT_OF_RANGE with where the log begins now, not a jump (R3, K8)', async () => {
+  const { engine, prefix } = await opening()
+  const records = ['a', 'b', 'c'].map(record)
+  const batch = { topic: 'orders', partition: 0, records, callOf: undefined, fresh: false }
+  await engine.append({ calls: 1, batches: [batch], failuresSeen: 0 }, { durability: 'fsync' })
+  const admin = openAdmin(broker.bootstrap)
+  const before = [{ topic: `${prefix}orders`, partition: 0, offset: 2 }]
+  await call((done) => admin.deleteRecords(before, { timeout: 10_000 }, done))
+  const read = (offset: number) => engine.read({ topic: 'orders', partition: 0, offset, ...wide })
+  await assert.rejects(read(0), (error) => {
+    return isSemelError(error) && error.code === 'OFFSET_OUT_OF_RANGE' && error.earliest === 2
+  })
+  assert.deepEqual(
+    (await read(2)).events.map(({ id }) => id),
+    ['c'],
+  )
+  admin.disconnect()
+  await engine.close()
+})
+
+test('partitions added behind our back are TOPIC_CONTRADICTION at the next start: keys would change their place (P4, K8)', async () => {
+  const { engine, prefix } = await opening()
+  await engine.close()
+  const admin = openAdmin(broker.bootstrap)
+  await call<void>((done) => admin.createPartitions(`${prefix}orders`, 3, 10_000, done))
+  const again = await opened(prefix)
+  const declare = () => again.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  await assert.rejects(declare, (error) => hasCode(error, 'TOPIC_CONTRADICTION'))
   admin.disconnect()
   await again.close()
 })

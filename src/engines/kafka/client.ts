@@ -52,7 +52,7 @@ export class Clients {
   async producer(transactionalId: string | undefined, transactionTimeoutMs: number): Promise<Producer> {
     const transactional =
       transactionalId === undefined
-        ? {}
+        ? { 'message.timeout.ms': this.operationMs }
         : {
             'transactional.id': transactionalId,
             'transaction.timeout.ms': transactionTimeoutMs,

@@ -59,6 +59,7 @@ interface Opened {
   readonly context: EngineContext
   readonly logId: string
   readonly admin: Admin
+  readonly cluster: Cluster
   readonly reader: PartitionReader
   readonly publisher: Publisher
   readonly log: KafkaLog
@@ -140,7 +141,20 @@ export class KafkaEngine implements Engine {
       tasks: new Map(),
     }
     const logId = registryTopic.id
-    return { context, logId, admin, reader, publisher, log, ends, registry, local, members: new Set(), parts }
+    return {
+      context,
+      logId,
+      admin,
+      cluster,
+      reader,
+      publisher,
+      log,
+      ends,
+      registry,
+      local,
+      members: new Set(),
+      parts,
+    }
   }
 
   async close(): Promise<void> {
@@ -247,8 +261,17 @@ export class KafkaEngine implements Engine {
   }
 
   async status(): Promise<EngineStatus> {
-    const { admin, context, ends, log, members, parts, registry } = this.#open
-    return await kafkaStatus({ ...parts, admin, ends, log, members, registry, member: context.member })
+    const { admin, cluster, context, ends, log, members, parts, registry } = this.#open
+    return await kafkaStatus({
+      ...parts,
+      admin,
+      cluster,
+      ends,
+      log,
+      members,
+      registry,
+      member: context.member,
+    })
   }
 
   get #open(): Opened {
@@ -270,6 +293,9 @@ async function offeredProtocol(cluster: Cluster, names: KafkaNames): Promise<'co
 }
 
 const tuning: Config = {
+  'socket.timeout.ms': kafkaLimits.silentBrokerMs,
+  'socket.connection.setup.timeout.ms': kafkaLimits.silentBrokerMs,
+  'reconnect.backoff.max.ms': kafkaLimits.reconnectMsMax,
   'linger.ms': 1,
   'socket.nagle.disable': true,
   'message.max.bytes': kafkaLimits.recordBytesMax,

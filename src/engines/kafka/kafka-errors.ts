@@ -49,6 +49,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
   29: refused, // topic
   30: refused, // group
   31: refused, // cluster
+  33: refused, // SASL mechanism
   53: refused, // transactional id
   58: refused, // SASL
   89: { code: 'BUSY', retryable: true }, // throttling quota

@@ -13,6 +13,12 @@ export const kafkaLimits = {
   recordBytesMax: 4 * mib,
   queuedRecordsMax: 500_000,
 
+  /**
+   * A request that a broker leaves unanswered for so long is sent again, to whoever leads then. librdkafka's own minute
+   * would be longer than any operation may take.
+   */
+  silentBrokerMs: 5 * second,
+  reconnectMsMax: 1 * second,
   operationMsDefault: 20 * second,
   operationMsMax: 10 * minute,
   transactionTimeoutMsMin: 5 * second,

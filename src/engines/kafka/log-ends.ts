@@ -49,9 +49,23 @@ class OffsetQuestions {
         else settle(question, answer)
       }
     } catch (error) {
-      const failure = translated(error, 'asking for the bounds of a partition', 'not-applied')
-      for (const { reject } of questions) reject(failure)
+      if (isPassing(error)) return this.#again(questions, error)
+      this.#fail(questions, error)
     }
+  }
+
+  /** A leader is silent or gone: the next one is asked, each question until it is late. */
+  #again(questions: readonly Question[], error: unknown): void {
+    this.#fail(
+      questions.filter((question) => this.#isLate(question)),
+      error,
+    )
+    for (const question of questions) if (!this.#isLate(question)) this.#askAgain(question)
+  }
+
+  #fail(questions: readonly Question[], error: unknown): void {
+    const failure = translated(error, 'asking for the bounds of a partition', 'not-applied')
+    for (const { reject } of questions) reject(failure)
   }
 
   async #answers(questions: readonly Question[]): Promise<ReadonlyMap<string, OffsetAnswer>> {
@@ -60,7 +74,10 @@ class OffsetQuestions {
         return [placeOf({ topic, partition }), { topic, partition, offset: this.#spec }]
       }),
     )
-    const options = { timeout: this.#clients.operationMs, isolationLevel: this.#isolationLevel }
+    const options = {
+      timeout: Math.min(this.#clients.operationMs, kafkaLimits.silentBrokerMs),
+      isolationLevel: this.#isolationLevel,
+    }
     const answers = await call<OffsetAnswer[]>((done) => {
       this.#admin.listOffsets([...wanted.values()], options, done)
     })
@@ -81,10 +98,10 @@ function placeOf({ topic, partition }: { readonly topic: string; readonly partit
   return `${topic}/${partition}`
 }
 
-/** No leader, another leader, a request that took too long, a replica that is not there, a leader that is new. */
-const passingCodes: readonly number[] = [5, 6, 7, 9, 74, 75, 76, 78]
+/** No answer, no connection, no leader, another leader, a request that took too long, a replica that is not there, a leader that is new. */
+const passingCodes: readonly number[] = [-195, -185, 5, 6, 7, 9, 74, 75, 76, 78]
 
-function isPassing(error: Error | undefined): boolean {
+function isPassing(error: unknown): boolean {
   return passingCodes.includes(clientCode(error) ?? 0)
 }
 
@@ -138,7 +155,9 @@ export class LogEnds {
       this.#highest.ask(topic, partition),
       this.#stable.ask(topic, partition),
     ])
-    return stable >= highest ? stable : await this.#settled(topic, partition, highest, stable)
+    if (stable < highest) return await this.#settled(topic, partition, highest, stable)
+    this.#stuck.delete(`${topic}/${partition}`)
+    return stable
   }
 
   async #settled(topic: string, partition: number, highest: number, seen: number): Promise<number> {
@@ -156,8 +175,11 @@ export class LogEnds {
     return stable
   }
 
-  /** Partitions whose stable end stands still below an open transaction, with that offset. */
-  get stuck(): ReadonlyMap<string, number> {
-    return this.#stuck
+  /** Partitions whose stable end stands still below an open transaction. */
+  get stuck(): readonly { readonly topic: string; readonly partition: number }[] {
+    return [...this.#stuck.keys()].map((place) => {
+      const slash = place.lastIndexOf('/')
+      return { topic: place.slice(0, slash), partition: Number(place.slice(slash + 1)) }
+    })
   }
 }

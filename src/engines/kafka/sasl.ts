@@ -61,8 +61,8 @@ function fieldsOf(message: string): Readonly<Record<string, string>> {
   return Object.fromEntries(message.split(',').map((part) => [part.slice(0, 1), part.slice(2)]))
 }
 
-function nonceOf({ uint32 }: Random): string {
-  return Array.from({ length: 6 }, () => uint32().toString(36)).join('')
+function nonceOf(random: Random): string {
+  return Array.from({ length: 6 }, () => random.uint32().toString(36)).join('')
 }
 
 const badAnswer = () =>

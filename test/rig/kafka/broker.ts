@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import type { BrokerAccess } from '../../../src/engines/kafka/broker-access.ts'
 import { liveBrokers } from './questions.ts'
 
 const kept = join(import.meta.dirname, '../../../.kafka')
@@ -24,6 +25,8 @@ export interface KafkaOptions {
   readonly settings?: Readonly<Record<string, string | number | boolean>>
   /** Added to Java's own options, such as another heap size. */
   readonly java?: readonly string[]
+  /** How the rig itself reaches the brokers, where the settings ask for TLS or SASL. */
+  readonly access?: BrokerAccess
   /** The port that clients are told instead of the broker's own, for a proxy in between. */
   readonly advertise?: (id: number, port: number) => number | Promise<number>
 }
@@ -41,7 +44,7 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
   if (!existsSync(jars)) throw new Error('no broker in .kafka/lib: run `npm run kafka:setup`')
   const folder = await mkdtemp(join(tmpdir(), 'semel-kafka-'))
   const nodes = await planNodes(options)
-  const brokers = nodes.map((node) => new Broker(node, join(folder, `broker-${node.id}`), options.java ?? []))
+  const brokers = nodes.map((node) => new Broker(node, join(folder, `broker-${node.id}`), options))
   const stop = async () => {
     await Promise.all(brokers.map((broker) => broker.kill9()))
     await rm(folder, { recursive: true, force: true })
@@ -143,13 +146,15 @@ export class Broker {
   readonly port: number
   readonly #folder: string
   readonly #java: readonly string[]
+  readonly #access: BrokerAccess | undefined
   #child: ChildProcess | undefined
 
-  constructor({ id, port }: Node, folder: string, java: readonly string[]) {
+  constructor({ id, port }: Node, folder: string, { java = [], access }: KafkaOptions) {
     this.id = id
     this.port = port
     this.#folder = folder
     this.#java = java
+    this.#access = access
   }
 
   /** Of the running Java process; `undefined` while it is down. */
@@ -208,7 +213,7 @@ export class Broker {
     const deadline = performance.now() + readyTimeoutMs
     while (performance.now() < deadline) {
       if (this.#child !== child) break
-      const alive = await liveBrokers(this.port).catch((): number[] => [])
+      const alive = await liveBrokers(this.port, this.#access).catch((): number[] => [])
       if (alive.length >= brokersWanted && alive.includes(this.id)) return
       await sleep(50)
     }

@@ -1,3 +1,4 @@
+import type { BrokerAccess } from '../../../src/engines/kafka/broker-access.ts'
 import { BrokerConnection } from '../../../src/engines/kafka/broker-connection.ts'
 import * as questions from '../../../src/engines/kafka/broker-questions.ts'
 import { realPlatform } from '../../../src/platform/real-platform.ts'
@@ -10,9 +11,12 @@ export type {
 
 // The engine's own questions, each over a connection of its own to one broker on loopback.
 
-async function ask<T>(port: number, question: (ask: questions.Ask) => Promise<T>): Promise<T> {
+async function ask<T>(
+  port: number,
+  question: (ask: questions.Ask) => Promise<T>,
+  access: BrokerAccess = { tls: undefined, sasl: undefined },
+): Promise<T> {
   const place = { host: '127.0.0.1', port }
-  const access = { tls: undefined, sasl: undefined }
   const connection = await BrokerConnection.open(realPlatform, place, access, 5_000)
   try {
     return await question((request) => connection.ask(request))
@@ -21,8 +25,8 @@ async function ask<T>(port: number, question: (ask: questions.Ask) => Promise<T>
   }
 }
 
-export const liveBrokers = async (port: number): Promise<number[]> =>
-  (await ask(port, questions.liveBrokers)).map(({ id }) => id)
+export const liveBrokers = async (port: number, access?: BrokerAccess): Promise<number[]> =>
+  (await ask(port, questions.liveBrokers, access)).map(({ id }) => id)
 
 export const settingsOf = (
   port: number,
