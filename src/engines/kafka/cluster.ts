@@ -1,14 +1,17 @@
 import type { Platform } from '../../platform/platform.ts'
+import { sleep } from '../../platform/wait.ts'
 import { brokerAccess } from './broker-access.ts'
 import { BrokerConnection } from './broker-connection.ts'
 import { BrokerError } from './broker-error.ts'
-import { type Ask, type BrokerAddress, liveBrokers } from './broker-questions.ts'
+import { type Ask, type BrokerAddress, liveBrokers, settingsOf } from './broker-questions.ts'
 import type { Config } from './client-types.ts'
 
 type Place = Pick<BrokerAddress, 'host' | 'port'>
 
 const defaultPort = 9092
 const connectMs = 5_000
+const unknownTopic = 3
+const askAgainMs = 20
 
 /** The brokers as they are reached without the client, for the few questions that it cannot ask. */
 export class Cluster {
@@ -43,6 +46,21 @@ export class Cluster {
       return await work((request) => connection.ask(request))
     } finally {
       connection.close()
+    }
+  }
+
+  /** Settings of a topic that is there: a broker may hear of a new one a moment after the client did. */
+  async topicSettings(name: string, keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const { clock } = this.#platform
+    const until = clock.monotonic() + this.#timeoutMs
+    for (;;) {
+      try {
+        return await this.withAny((ask) => settingsOf(ask, 'topic', name, keys))
+      } catch (error) {
+        const isNew = error instanceof BrokerError && error.code === unknownTopic
+        if (!isNew || clock.monotonic() > until) throw error
+      }
+      await sleep(this.#platform, askAgainMs)
     }
   }
 

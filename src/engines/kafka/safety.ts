@@ -77,7 +77,7 @@ export class Safety {
 
   async checkTopic(topic: Copies): Promise<void> {
     const { name } = topic
-    const read = () => this.#cluster.withAny((ask) => settingsOf(ask, 'topic', name, topicKeys))
+    const read = () => this.#cluster.topicSettings(name, topicKeys)
     const settings = await this.#read(`of topic ${name}`, read)
     this.#checkCopies(topic, settings ?? new Map())
   }
