@@ -274,6 +274,11 @@ export interface ScanRequest {
   readonly limit: number
 }
 
+export interface SqlStatement {
+  readonly text: string
+  readonly params: readonly unknown[]
+}
+
 /** Rows of a query as plain objects, as the driver gives them. */
 export type Row = Record<string, unknown>
 
@@ -281,12 +286,19 @@ export type Row = Record<string, unknown>
  * A database transaction that holds user SQL and will hold the unit. Used by one event's handler at a time.
  */
 export interface UnitTransaction {
+  /**
+   * Optional. Runs statements in their order, each behind a mark of its own, which `restore` comes back to by its
+   * place. Meant to take one round trip for all. Answers in the same order; `undefined`: it did not run, since one before it failed.
+   */
+  readonly queryAhead?:
+    | ((statements: readonly SqlStatement[]) => readonly Promise<readonly Row[] | undefined>[])
+    | undefined
   /** Runs one statement. A failed statement is QUERY_FAILED; the transaction stays usable after `restore`. */
   query(text: string, params: readonly unknown[]): Promise<readonly Row[]>
-  /** Marks a point to come back to. At most one mark exists; a new one replaces it. */
+  /** Marks a point to come back to. It replaces all marks before. */
   mark(): Promise<void>
-  /** Undoes everything since the mark. */
-  restore(): Promise<void>
+  /** Undoes everything since the mark; of statements that ran ahead, since the mark of the `from`-th. */
+  restore(from?: number): Promise<void>
   /** Like `Engine.commit`, with the user's statements in the same step. Ends the transaction either way. */
   commit(unit: Unit): Promise<void>
   rollback(): Promise<void>

@@ -48,8 +48,16 @@ export class GuardedTransaction implements UnitTransaction {
     return this.#state.inside('mark', () => this.#current().mark())
   }
 
-  restore(): Promise<void> {
-    return this.#state.inside('restore', () => this.#current().restore())
+  get queryAhead(): UnitTransaction['queryAhead'] {
+    if (this.#transaction.queryAhead === undefined) return undefined
+    return (statements) => {
+      const answers = this.#current().queryAhead!(statements)
+      return answers.map((answer) => this.#state.inside('query', () => answer))
+    }
+  }
+
+  restore(from?: number): Promise<void> {
+    return this.#state.inside('restore', () => this.#current().restore(from))
   }
 
   commit(unit: Unit): Promise<void> {

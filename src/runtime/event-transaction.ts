@@ -104,9 +104,11 @@ export class EventTransaction implements Transaction {
 
   async query(text: string, params: readonly unknown[] = []): Promise<readonly Row[]> {
     this.requireOpen('query')
-    await this.#context.sql.enter(this.#slot)
+    const statement = { text, params }
+    // Without parameters, a text may be several statements: it is sent when its turn has come.
+    const rows = await this.#context.sql.enter(this.#slot, params.length > 0 ? statement : undefined)
     this.requireOpen('query')
-    return await this.#context.sql.query(text, params)
+    return rows ?? (await this.#context.sql.query(statement))
   }
 
   async client(): Promise<unknown> {

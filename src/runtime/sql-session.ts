@@ -1,13 +1,25 @@
-import type { Engine, Lease, Row, UnitTransaction } from '../engine/engine.ts'
+import type { Engine, Lease, Row, SqlStatement, UnitTransaction } from '../engine/engine.ts'
 import { SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Slot } from './slot.ts'
 
 interface Waiter {
   readonly slot: Slot
-  readonly resolve: () => void
-  readonly reject: (error: Error) => void
+  /** What it will run first, if that may be sent before its turn. */
+  readonly statement: SqlStatement | undefined
+  /** Its turn has come; with the rows if the statement has run. */
+  readonly resolve: (rows: readonly Row[] | undefined) => void
+  readonly reject: (error: unknown) => void
 }
+
+/** A waiter whose statement was sent with those of others, in the order of their turns. */
+interface Ahead {
+  readonly waiter: Waiter
+  readonly rows: Promise<readonly Row[] | undefined>
+}
+
+/** Statements in one round trip. */
+const aheadMax = 32
 
 /**
  * The one database transaction of a task's open unit, lent to one event at a time.
@@ -17,18 +29,29 @@ interface Waiter {
  *  LENT   -> OPEN    the event settled: kept if it succeeded, restored to the mark if it failed
  *  OPEN   -> CLOSED  the unit commits through it, or the session is abandoned
  * Events that want SQL wait their turn; while the unit commits, and once the transaction is old, nobody gets it.
+ *
+ * A round trip for each event would be most of the work. So the first statements of those who wait are sent together, in
+ * the order of their turns, and each event gets its answer when its turn comes. If the event before it then runs another
+ * statement or fails, what was sent ahead is undone, seen by nobody, and sent again: nothing differs but the time.
  */
 export class SqlSession {
   readonly #engine: Engine
   readonly #lease: Lease
   readonly #signal: AbortSignal
   readonly #now: () => number
-  readonly #waiters: Waiter[] = []
+  #waiters: Waiter[] = []
   #transaction: UnitTransaction | undefined
   #openedMs = 0
   #holder: Slot | undefined
+  /** The holder and those behind it whose statements were sent; empty if the holder's was not. */
+  #ahead: Ahead[] = []
+  /** The holder's place among them. */
+  #place = 0
   #turning = false
   #frozen = false
+  /** Statements that are being undone: nothing else is sent until they are. */
+  #undoing = 0
+  #undone: Promise<void> = Promise.resolve()
 
   constructor(engine: Engine, lease: Lease, signal: AbortSignal, now: () => number) {
     this.#engine = engine
@@ -39,7 +62,7 @@ export class SqlSession {
 
   /** Whether an event holds the transaction now: then the unit cannot be sealed. */
   get busy(): boolean {
-    return this.#holder !== undefined || this.#turning
+    return this.#holder !== undefined || this.#turning || this.#undoing > 0
   }
 
   get isOpen(): boolean {
@@ -55,8 +78,11 @@ export class SqlSession {
     return this.#transaction?.client
   }
 
-  /** Makes `slot` the holder, waiting for its turn. */
-  async enter(slot: Slot): Promise<void> {
+  /**
+   * Makes `slot` the holder, waiting for its turn. `statement` is what it will run first; the rows are the answer if it
+   * ran meanwhile, otherwise it is for the caller to run.
+   */
+  async enter(slot: Slot, statement?: SqlStatement): Promise<readonly Row[] | undefined> {
     if (this.#engine.facts.sql === undefined) {
       throw new SemelError(
         'UNSUPPORTED',
@@ -66,34 +92,50 @@ export class SqlSession {
         },
       )
     }
-    if (this.#holder === slot && !this.#turning) return
-    await new Promise<void>((resolve, reject) => {
-      this.#waiters.push({ slot, resolve, reject })
+    if (this.#holder === slot && !this.#turning) {
+      await this.#undoFrom(this.#place + 1)
+      return undefined
+    }
+    return await new Promise((resolve, reject) => {
+      this.#waiters.push({ slot, statement, resolve, reject })
       this.#next()
     })
   }
 
-  async query(text: string, params: readonly unknown[]): Promise<readonly Row[]> {
+  async query({ text, params }: SqlStatement): Promise<readonly Row[]> {
     return await this.#transaction!.query(text, params)
   }
 
   /** Whether `slot` holds the transaction or waits for it. */
   concerns(slot: Slot): boolean {
-    return this.#holder === slot || this.#waiters.some((waiter) => waiter.slot === slot)
+    const isSlot = ({ waiter }: Ahead): boolean => waiter.slot === slot
+    return this.#holder === slot || this.#ahead.some(isSlot) || this.#waiters.some((one) => one.slot === slot)
   }
 
   /** The event settled. Resolves when its statements are kept or undone. */
   async leave(slot: Slot, keep: boolean): Promise<void> {
-    const waiting = this.#waiters.findIndex((waiter) => waiter.slot === slot)
-    if (waiting >= 0) {
-      this.#waiters
-        .splice(waiting, 1)[0]!
-        .reject(new SemelError('TX_CLOSED', 'the attempt ended before its turn came'))
+    const gone = this.#waiters.filter((waiter) => waiter.slot === slot)
+    this.#waiters = this.#waiters.filter((waiter) => waiter.slot !== slot)
+    const sent = this.#ahead.findIndex(({ waiter }, n) => n > this.#place && waiter.slot === slot)
+    if (sent >= 0) gone.push(this.#ahead[sent]!.waiter)
+    for (const waiter of gone)
+      waiter.reject(new SemelError('TX_CLOSED', 'the attempt ended before its turn came'))
+    if (sent >= 0) {
+      await this.#undoFrom(sent, slot)
+      this.#next()
     }
     if (this.#holder !== slot) return
-    if (!keep) await this.#transaction?.restore()
-    this.#holder = undefined
-    this.#next()
+    if (!keep)
+      await (this.#ahead.length > 0 ? this.#undoFrom(this.#place, slot) : this.#transaction?.restore())
+    // The unit shall end soon: those behind get their turn in the next one.
+    else if (this.isOld) await this.#undoFrom(this.#place + 1)
+    if (this.#holder !== slot) return
+    if (++this.#place < this.#ahead.length) this.#lendAhead()
+    else {
+      this.#ahead = []
+      this.#holder = undefined
+      this.#next()
+    }
   }
 
   /** Nobody gets the transaction until `thaw`; used while a unit is committing. */
@@ -116,34 +158,99 @@ export class SqlSession {
   /** Rolls back and refuses everybody: the task's session is over. */
   async abandon(reason: Error): Promise<void> {
     this.#frozen = true
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(reason)
+    const refused = [...this.#ahead.splice(0).map(({ waiter }) => waiter), ...this.#waiters.splice(0)]
+    for (const waiter of refused) waiter.reject(reason)
     const transaction = this.takeTransaction()
     this.#holder = undefined
     await transaction?.rollback().catch(() => undefined)
   }
 
   #next(): void {
-    if (this.#frozen || this.#turning || this.#holder !== undefined || this.isOld) return
-    const waiter = this.#waiters.shift()
-    if (waiter === undefined) return
+    if (this.#frozen || this.busy || this.isOld) return
+    if (this.#waiters.length === 0) return
     this.#turning = true
-    void this.#lend(waiter)
+    void this.#lend()
   }
 
-  async #lend(waiter: Waiter): Promise<void> {
+  /** To whoever is first in line when all is ready: an event may leave while the server is asked. */
+  async #lend(): Promise<void> {
     try {
       if (this.#transaction === undefined) {
         this.#transaction = await this.#engine.begin(this.#lease, this.#signal)
         this.#openedMs = this.#now()
       }
-      await this.#transaction.mark()
-      this.#holder = waiter.slot
+      const { queryAhead } = this.#transaction
+      const isAhead = queryAhead !== undefined && this.#waiters[0]?.statement !== undefined
+      if (!isAhead) await this.#transaction.mark()
       this.#turning = false
-      waiter.resolve()
+      if (isAhead) {
+        this.#sendAhead(queryAhead)
+        return
+      }
+      const waiter = this.#waiters.shift()
+      if (waiter !== undefined) this.#lendTo(waiter, undefined)
     } catch (error) {
       this.#turning = false
-      waiter.reject(error instanceof Error ? error : new Error(String(error)))
+      this.#waiters.shift()?.reject(error)
       this.#next()
     }
+  }
+
+  #sendAhead(queryAhead: NonNullable<UnitTransaction['queryAhead']>): void {
+    const together: Waiter[] = []
+    const slots = new Set<Slot>()
+    for (const waiter of this.#waiters) {
+      const { slot, statement } = waiter
+      if (statement === undefined || slots.has(slot) || together.length === aheadMax) break
+      slots.add(slot)
+      together.push(waiter)
+    }
+    const rows = queryAhead(together.map(({ statement }) => statement!))
+    this.#waiters = this.#waiters.slice(together.length)
+    this.#ahead = together.map((waiter, n) => ({ waiter, rows: rows[n]! }))
+    // Who is not told yet shall not make an error that nobody handles.
+    for (const answer of rows) answer.catch(() => undefined)
+    this.#place = 0
+    this.#lendAhead()
+  }
+
+  #lendAhead(): void {
+    const { waiter, rows } = this.#ahead[this.#place]!
+    this.#lendTo(waiter, rows)
+  }
+
+  /** Whatever else the event asked for at once may go on with it. */
+  #lendTo(waiter: Waiter, rows: Promise<readonly Row[] | undefined> | undefined): void {
+    this.#holder = waiter.slot
+    if (rows === undefined) waiter.resolve(undefined)
+    else rows.then(waiter.resolve, waiter.reject)
+    const more = this.#waiters.filter(({ slot }) => slot === waiter.slot)
+    if (more.length === 0) return
+    this.#waiters = this.#waiters.filter(({ slot }) => slot !== waiter.slot)
+    this.#undoFrom(this.#place + 1).then(
+      () => {
+        for (const { resolve } of more) resolve(undefined)
+      },
+      (error: unknown) => {
+        for (const { reject } of more) reject(error)
+      },
+    )
+  }
+
+  /** Undoes what was sent ahead from this place on. Those concerned wait again, first in line, except `leaving`. */
+  async #undoFrom(place: number, leaving?: Slot): Promise<void> {
+    const undone = this.#ahead.splice(place)
+    if (undone.length > 0) {
+      const again = undone.map(({ waiter }) => waiter).filter(({ slot }) => slot !== leaving)
+      this.#waiters.unshift(...again)
+      const transaction = this.#transaction
+      this.#undoing++
+      this.#undone = this.#undone
+        .then(() => transaction?.restore(place))
+        .finally(() => {
+          this.#undoing--
+        })
+    }
+    await this.#undone
   }
 }

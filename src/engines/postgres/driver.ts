@@ -19,13 +19,56 @@ export interface PgStatement {
   readonly types?: { getTypeParser(oid: number, format?: string): (value: string) => unknown }
 }
 
+/** Messages of the protocol, as the driver writes them. */
+export interface PgWire {
+  readonly stream: { cork?(): void; uncork?(): void }
+  readonly parsedStatements: object
+  readonly submittedNamedStatements: object
+  parse(message: object): void
+  bind(message: object): void
+  describe(message: object): void
+  execute(message: object): void
+  close(message: object): void
+  sync(): void
+  sendCopyFail(message: string): void
+}
+
+/** One statement of the driver: writes its messages, and collects the answers that it is given. */
+export interface PgQuery {
+  submit(wire: PgWire): unknown
+  handleRowDescription(message: unknown): void
+  handleDataRow(message: unknown): void
+  handleCommandComplete(message: unknown, wire: PgWire): void
+  handleReadyForQuery(wire: PgWire): void
+  handleError(error: unknown, wire: PgWire): void
+  handleCopyInResponse(wire: PgWire): void
+}
+
+export type PgQueryClass = new (
+  config: PgStatement,
+  values: undefined,
+  callback: (error: unknown, result?: PgResult) => void,
+) => PgQuery
+
 export interface PgClient {
+  /** Something of the user's own that writes to the wire. */
+  query(submittable: { submit(wire: PgWire): unknown }): unknown
   query(statement: PgStatement): Promise<PgResult>
   query(text: string, values?: readonly unknown[]): Promise<PgResult>
   on(event: string, listener: (...args: never[]) => void): unknown
   release(destroy?: boolean): void
   getTransactionStatus?(): string | null
+  getTypeParser?(oid: number, format?: string): (value: string) => unknown
   readonly connection?: { readonly stream?: { destroy(): unknown } }
+}
+
+/** The class of the client's statements; `undefined` if it is not the driver's own client. */
+export function queryClassOf(client: PgClient): PgQueryClass | undefined {
+  const found: unknown = Reflect.get(client.constructor, 'Query')
+  // The driver exports it; its shape is that of the versions which package.json names.
+  return typeof found === 'function' && client.getTypeParser !== undefined
+    ? (found as PgQueryClass)
+    : undefined
 }
 
 export interface PgNotification {

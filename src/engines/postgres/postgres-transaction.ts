@@ -1,12 +1,14 @@
-import type { Row, Unit, UnitTransaction } from '../../engine/engine.ts'
+import type { Row, SqlStatement, Unit, UnitTransaction } from '../../engine/engine.ts'
 import { isSemelError, SemelError } from '../../errors.ts'
+import { type PgQueryClass, queryClassOf } from './driver.ts'
 import { queryFailed, translated } from './postgres-errors.ts'
 import type { Session } from './session.ts'
+import { markName, StatementRow } from './statement-row.ts'
 import { commit, rollback } from './transaction.ts'
 import { unitRequest } from './write-requests.ts'
 import type { Writer } from './writer.ts'
 
-const markSql = 'savepoint semel_mark'
+const markSql = `savepoint ${markName(0)}`
 
 /**
  * A user's transaction: BEGIN was sent, statements run, and the unit is written by the same statement as any other,
@@ -19,6 +21,8 @@ export class PostgresTransaction implements UnitTransaction {
   /** The server's number of this transaction, to notice if user code ended it and began another. */
   readonly #id: string
   #isMarked = false
+  /** What ran ahead since the last mark. */
+  #row: StatementRow | undefined
 
   constructor(session: Session, id: string, writer: Writer, onEnd: () => void) {
     this.#session = session
@@ -42,13 +46,49 @@ export class PostgresTransaction implements UnitTransaction {
     }
   }
 
+  get queryAhead(): UnitTransaction['queryAhead'] {
+    const Query = queryClassOf(this.#session.client)
+    return Query === undefined ? undefined : (statements) => this.#runAhead(Query, statements)
+  }
+
+  #runAhead(Query: PgQueryClass, statements: readonly SqlStatement[]): Promise<readonly Row[] | undefined>[] {
+    const { client } = this.#session
+    const row = new StatementRow(client, Query, statements, this.#isMarked)
+    this.#isMarked = true
+    this.#row = row
+    const ended = this.#session.run(() => {
+      client.query(row)
+      return row.ended
+    })
+    ended.catch(() => undefined)
+    return row.answers.map(async (answer) => {
+      try {
+        const rows = await answer
+        this.#requireOpen()
+        return rows
+      } catch (error) {
+        throw queryFailed(error)
+      }
+    })
+  }
+
   async mark(): Promise<void> {
     await this.#command(this.#isMarked ? `release ${markSql}; ${markSql}` : markSql)
     this.#isMarked = true
+    this.#row = undefined
   }
 
-  async restore(): Promise<void> {
-    if (this.#isMarked) await this.#command('rollback to savepoint semel_mark')
+  async restore(from = 0): Promise<void> {
+    const row = this.#row
+    await row?.ended.catch(() => undefined)
+    if (row?.failedAt !== undefined) {
+      // What is behind a failure did not run.
+      if (row.failedAt < from) return
+      // The transaction had failed before, and somebody kept that: an older mark would undo what others did.
+      if (row.failedAt === from && row.isUnmarked) throw queryFailed(await row.ended.catch((error) => error))
+    }
+    if (this.#isMarked) await this.#command(`rollback to savepoint ${markName(from)}`)
+    this.#row = undefined
   }
 
   async commit(unit: Unit): Promise<void> {

@@ -1,0 +1,160 @@
+import type { Row, SqlStatement } from '../../engine/engine.ts'
+import type { PgClient, PgQuery, PgQueryClass, PgWire } from './driver.ts'
+
+/** Name of the mark before the n-th statement. */
+export function markName(n: number): string {
+  return `semel_mark_${n}`
+}
+
+/**
+ * Statements, each behind a savepoint of its own, sent in one write and answered in one: parse, bind and execute for
+ * each, and a single sync. After an error the server skips the rest until the sync, so nothing runs behind a failure.
+ *
+ * This is what the driver calls a submittable: it writes the messages, and the client brings the answers here in turn.
+ */
+export class StatementRow {
+  /** Rows of each statement; `undefined` where one before it had failed, so that it did not run. */
+  readonly answers: readonly Promise<readonly Row[] | undefined>[]
+  /** When the server has answered all; rejects with the first failure. */
+  readonly ended: Promise<void>
+  readonly #release: boolean
+  readonly #queries: PgQuery[]
+  readonly #skip: (() => void)[] = []
+  #end: () => void = () => undefined
+  #fail: (error: unknown) => void = () => undefined
+  /** The statement that is answered now. */
+  #current = 0
+  /** Commands of ours that are answered before it. */
+  #commands = 1
+  #failure: { readonly error: unknown } | undefined
+
+  /** `release`: lets go of the marks of the row before, first. */
+  constructor(client: PgClient, Query: PgQueryClass, statements: readonly SqlStatement[], release: boolean) {
+    this.#release = release
+    this.#commands = release ? 2 : 1
+    const types = { getTypeParser: (oid: number, format?: string) => client.getTypeParser!(oid, format) }
+    const queries: PgQuery[] = []
+    this.answers = statements.map(({ text, params }) => {
+      return new Promise((resolve, reject) => {
+        this.#skip.push(() => resolve(undefined))
+        const config = { text, values: params, types }
+        const query = new Query(config, undefined, (error, result) => {
+          // Asked for as objects: no row mode.
+          if (!error) return resolve(result!.rows as Row[])
+          this.#failure ??= { error }
+          reject(error)
+        })
+        queries.push(query)
+      })
+    })
+    // Whoever asks for an answer late shall find it handled.
+    for (const answer of this.answers) answer.catch(() => undefined)
+    this.#queries = queries
+    this.ended = new Promise((resolve, reject) => {
+      this.#end = resolve
+      this.#fail = reject
+    })
+  }
+
+  /** Which statement failed; none behind it ran. */
+  get failedAt(): number | undefined {
+    return this.#failure === undefined ? undefined : this.#current
+  }
+
+  /** Whether the mark before the statement that failed was not set either: there is nothing to come back to. */
+  get isUnmarked(): boolean {
+    return this.#failure !== undefined && this.#commands > 0
+  }
+
+  submit(wire: PgWire): null {
+    const part = withoutSync(wire)
+    wire.stream.cork?.()
+    try {
+      if (this.#release) sendCommand(wire, `release savepoint ${markName(0)}`)
+      for (const [n, query] of this.#queries.entries()) {
+        sendCommand(wire, `savepoint ${markName(n)}`)
+        query.submit(part)
+        // A parameter that the driver cannot send; the server will not hear of the rest.
+        if (this.#failure !== undefined) break
+      }
+      wire.sync()
+    } finally {
+      wire.stream.uncork?.()
+    }
+    return null
+  }
+
+  handleRowDescription(message: unknown): void {
+    this.#queries[this.#current]!.handleRowDescription(message)
+  }
+
+  handleDataRow(message: unknown): void {
+    this.#queries[this.#current]!.handleDataRow(message)
+  }
+
+  handleCommandComplete(message: unknown, wire: PgWire): void {
+    if (this.#commands > 0) this.#commands--
+    else {
+      const query = this.#queries[this.#current]!
+      query.handleCommandComplete(message, withoutSync(wire))
+      this.#next(query, wire)
+    }
+  }
+
+  handleEmptyQuery(wire: PgWire): void {
+    this.#next(this.#queries[this.#current]!, wire)
+  }
+
+  handleCopyInResponse(wire: PgWire): void {
+    this.#queries[this.#current]!.handleCopyInResponse(wire)
+  }
+
+  handleCopyData(): void {}
+
+  handlePortalSuspended(): void {}
+
+  /** From the server, or because the connection ended. */
+  handleError(error: unknown, wire: PgWire): void {
+    this.#failure = { error }
+    this.#queries[this.#current]?.handleError(error, wire)
+    this.#stop(error)
+  }
+
+  handleReadyForQuery(): void {
+    if (this.#failure === undefined) this.#end()
+    else this.#stop(this.#failure.error)
+  }
+
+  #stop(error: unknown): void {
+    for (const skip of this.#skip.slice(this.#current + 1)) skip()
+    this.#fail(error)
+  }
+
+  #next(query: PgQuery, wire: PgWire): void {
+    query.handleReadyForQuery(wire)
+    this.#current++
+    this.#commands = 1
+  }
+}
+
+function sendCommand(wire: PgWire, text: string): void {
+  wire.parse({ text })
+  wire.bind({})
+  wire.execute({})
+}
+
+/** For a part of the row: the sync is the row's. */
+function withoutSync(wire: PgWire): PgWire {
+  return {
+    stream: {},
+    parsedStatements: {},
+    submittedNamedStatements: {},
+    parse: (message) => wire.parse(message),
+    bind: (message) => wire.bind(message),
+    describe: (message) => wire.describe(message),
+    execute: (message) => wire.execute(message),
+    close: () => undefined,
+    sync: () => undefined,
+    sendCopyFail: (message) => wire.sendCopyFail(message),
+  }
+}
