@@ -5,10 +5,11 @@ import { parseArgs } from 'node:util'
 import { type Bus, isSemelError, openBus } from '../src/index.ts'
 import { SeededRandom } from '../src/platform/seeded-random.ts'
 import { judge } from './soak/judge.ts'
+import { KafkaStorage } from './soak/kafka-storage.ts'
 import { Nemesis } from './soak/nemesis.ts'
 import { PostgresStorage } from './soak/postgres-storage.ts'
 import { type EngineName, engineAt, engineNames, SqliteStorage, type Storage } from './soak/storage.ts'
-import { input, output } from './soak/topics.ts'
+import { type SoakTopics, soakTopics } from './soak/topics.ts'
 import { WorkerPool } from './soak/worker-pool.ts'
 
 const usage = `Publishers and groups in several processes on one log, killed, paused and restarted at random. Where there is a
@@ -41,7 +42,8 @@ interface Options {
 }
 
 async function openStorage(engine: EngineName, folder: string): Promise<Storage> {
-  return engine === 'sqlite' ? new SqliteStorage(folder) : await PostgresStorage.start()
+  if (engine === 'sqlite') return new SqliteStorage(folder)
+  return engine === 'postgres' ? await PostgresStorage.start() : await KafkaStorage.start()
 }
 
 async function pause(ms: number): Promise<void> {
@@ -54,17 +56,19 @@ class Soak {
   readonly #folder: string
   readonly #storage: Storage
   readonly #bus: Bus
+  readonly #topics: SoakTopics
   readonly #workers: WorkerPool
   readonly #nemesis: Nemesis
   readonly #endMs: number
   readonly #rssMib: number[] = []
   #redriven = 0
 
-  constructor(options: Options, folder: string, storage: Storage, bus: Bus) {
+  constructor(options: Options, folder: string, storage: Storage, bus: Bus, topics: SoakTopics) {
     this.#options = options
     this.#folder = folder
     this.#storage = storage
     this.#bus = bus
+    this.#topics = topics
     this.#endMs = performance.now() + options.forMs
     this.#workers = new WorkerPool(processes, (name) => ({
       address: storage.workers,
@@ -123,7 +127,7 @@ class Soak {
     let open = 0
     for (const group of withDeadLetters) {
       const own = this.#bus.deadLetters(group)
-      const letters = await patiently(() => own.list({ topic: input.name, limit: 1_000 }))
+      const letters = await patiently(() => own.list({ topic: this.#topics.input.name, limit: 1_000 }))
       await patiently(() => own.redrive(letters))
       open += letters.length
     }
@@ -152,7 +156,7 @@ class Soak {
   }
 
   async #judge(drained: boolean, faultSeconds: number): Promise<boolean> {
-    const { off: found, figures } = await judge(this.#bus, this.#notes)
+    const { off: found, figures } = await judge(this.#bus, this.#topics, this.#notes)
     const off = [...found, ...this.#storage.excess(figures.events!)]
     if (!drained) off.push(`groups were not at the end after ${drainMsMax} ms (V1)`)
     const { unexpected } = this.#workers
@@ -213,12 +217,10 @@ async function run(options: Options): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), 'semel-soak-'))
   try {
     await using storage = await openStorage(options.engine, folder)
-    await using bus = await openBus({
-      engine: engineAt(storage.observer),
-      topics: [input, output],
-      member: 'observer',
-    })
-    return await new Soak(options, folder, storage, bus).run()
+    const engine = await engineAt(storage.observer)
+    const topics = soakTopics(engine.facts.dedup === 'topic')
+    await using bus = await openBus({ engine, topics: [topics.input, topics.output], member: 'observer' })
+    return await new Soak(options, folder, storage, bus, topics).run()
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

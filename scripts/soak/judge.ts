@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { Bus } from '../../src/index.ts'
-import { input, isPoison, output, type SoakEvent } from './topics.ts'
+import { isPoison, type SoakEvent, type SoakTopics } from './topics.ts'
 
 export interface Judgement {
   /** What is not as promised, each with its clause; empty: nothing. */
@@ -30,7 +30,7 @@ interface Log {
   readonly off: readonly string[]
 }
 
-async function readLog(bus: Bus): Promise<Log> {
+async function readLog(bus: Bus, { input }: SoakTopics): Promise<Log> {
   const offsets = new Map<string, number>()
   const perKey = new Map<string, number>()
   const last = new Map<string, number>()
@@ -50,12 +50,12 @@ async function readLog(bus: Bus): Promise<Log> {
 }
 
 /** What exactly-once left behind: one effect per event, counted in the order of its key, and the state they come to. */
-async function effectsOff(bus: Bus, { offsets, perKey }: Log): Promise<string[]> {
+async function effectsOff(bus: Bus, topics: SoakTopics, { offsets, perKey }: Log): Promise<string[]> {
   const emitted = new Set<string>()
   const counts = new Map<string, number>()
   const last = new Map<string, number>()
   let [twice, miscounted, outOfOrder] = [0, 0, 0]
-  for await (const { data } of bus.read(output)) {
+  for await (const { data } of bus.read(topics.output)) {
     if (emitted.has(idOf(data))) twice++
     emitted.add(idOf(data))
     const count = (counts.get(data.key) ?? 0) + 1
@@ -73,13 +73,13 @@ async function effectsOff(bus: Bus, { offsets, perKey }: Log): Promise<string[]>
   if (twice > 0) off.push(`exactly-once: ${twice} effects twice (X1)`)
   if (miscounted > 0) off.push(`exactly-once: ${miscounted} counts do not rise by one (X1)`)
   if (outOfOrder > 0) off.push(`exactly-once: ${outOfOrder} effects out of the order of their key (O1)`)
-  const state = await readCounts(bus)
+  const state = await readCounts(bus, topics)
   const wrong = [...perKey].filter(([key, count]) => state.get(key) !== count).length
   if (wrong > 0 || state.size !== perKey.size) off.push(`exactly-once: state of ${wrong} keys is wrong (X1)`)
   return off
 }
 
-async function readCounts(bus: Bus): Promise<Map<string, number>> {
+async function readCounts(bus: Bus, { input }: SoakTopics): Promise<Map<string, number>> {
   const counts = new Map<string, number>()
   for (let partition = 0; partition < input.partitions; partition++) {
     const task = { group: 'exactly-once', topic: input.name, partition }
@@ -90,13 +90,13 @@ async function readCounts(bus: Bus): Promise<Map<string, number>> {
 }
 
 /** Recomputes every count from the log and the notes. */
-export async function judge(bus: Bus, notesFile: string): Promise<Judgement> {
-  const log = await readLog(bus)
+export async function judge(bus: Bus, topics: SoakTopics, notesFile: string): Promise<Judgement> {
+  const log = await readLog(bus, topics)
   const notes = readNotes(notesFile)
   const [acked, refused] = [notes('acked'), notes('not-applied')]
   const [atLeast, atMost] = [notes('at-least-once'), notes('at-most-once')]
   const { offsets } = log
-  const off = [...log.off, ...(await effectsOff(bus, log))]
+  const off = [...log.off, ...(await effectsOff(bus, topics, log))]
   const count = (ids: ReadonlyMap<string, number>, isOff: (id: string, times: number) => boolean): number =>
     [...ids].filter(([id, times]) => isOff(id, times)).length
   const expectNone = (found: number, what: string): void => void (found === 0 || off.push(`${found} ${what}`))

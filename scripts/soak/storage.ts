@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Engine } from '../../src/engine/engine.ts'
+import { kafka } from '../../src/engines/kafka/index.ts'
 import { postgres } from '../../src/engines/postgres/index.ts'
 import { sqlite } from '../../src/engines/sqlite/index.ts'
 
@@ -8,12 +9,23 @@ import { sqlite } from '../../src/engines/sqlite/index.ts'
 export type Address =
   | { readonly engine: 'sqlite'; readonly file: string }
   | { readonly engine: 'postgres'; readonly url: string }
+  | { readonly engine: 'kafka'; readonly brokers: string }
 
-export const engineNames = ['sqlite', 'postgres'] as const
+export const engineNames = ['sqlite', 'postgres', 'kafka'] as const
 export type EngineName = (typeof engineNames)[number]
 
-export function engineAt(address: Address): Engine {
-  return address.engine === 'sqlite' ? sqlite({ file: address.file }) : postgres({ url: address.url })
+export async function engineAt(address: Address): Promise<Engine> {
+  if (address.engine === 'sqlite') return sqlite({ file: address.file })
+  if (address.engine === 'postgres') return postgres({ url: address.url })
+  // Loads the client, which only those have who did `npm run kafka:setup`.
+  const { rdkafka } = await import('../../test/rig/kafka/client.ts')
+  return kafka({
+    brokers: address.brokers,
+    client: rdkafka,
+    transactionTimeoutMs,
+    // One broker that is killed loses nothing: what it wrote is with the kernel.
+    acceptUnsafe: ['replication.factor', 'min.insync.replicas', 'transaction.timeout.ms'],
+  })
 }
 
 /** A fault of the storage itself, and its inverse: healed when it resolves. */
@@ -31,6 +43,8 @@ export interface Storage extends AsyncDisposable {
   excess(events: number): string[]
 }
 
+/** A transaction of a killed worker keeps readers waiting so long. */
+const transactionTimeoutMs = 5_000
 /** What the write-ahead log may come to, whoever is paused. */
 const walMibMax = 300
 const bytesPerEventMax = 2_000

@@ -1,4 +1,4 @@
-import { topic } from '../../src/index.ts'
+import { type Topic, topic } from '../../src/index.ts'
 
 export interface SoakEvent {
   readonly n: number
@@ -6,11 +6,24 @@ export interface SoakEvent {
   readonly key: string
 }
 
-export const input = topic<SoakEvent>('soak.input', { partitions: 6, key: (event) => event.key })
-export const output = topic<{ n: number; publisher: string; key: string; count: number }>('soak.output', {
-  partitions: 3,
-  key: (event) => event.key,
-})
+export interface SoakCount extends SoakEvent {
+  readonly count: number
+}
+
+export interface SoakTopics {
+  readonly input: Topic<SoakEvent>
+  readonly output: Topic<SoakCount>
+}
+
+/** Without deduplication where the engine has none at publishing (N7). */
+export function soakTopics(dedups: boolean): SoakTopics {
+  const dedup = dedups ? undefined : false
+  return {
+    input: topic<SoakEvent>('soak.input', { partitions: 6, dedup, key: (event) => event.key }),
+    output: topic<SoakCount>('soak.output', { partitions: 3, dedup, key: (event) => event.key }),
+  }
+}
+
 export const soakKeys = 500
 export const groups = ['exactly-once', 'at-least-once', 'at-most-once'] as const
 

@@ -1,7 +1,7 @@
 import { existsSync, openSync, writeSync } from 'node:fs'
-import { isSemelError, openBus } from '../../src/index.ts'
+import { type Bus, isSemelError, openBus } from '../../src/index.ts'
 import { type Address, engineAt } from './storage.ts'
-import { groups, input, isPoison, output, type SoakEvent, soakKeys, stumbles } from './topics.ts'
+import { groups, isPoison, type SoakEvent, soakKeys, soakTopics, stumbles } from './topics.ts'
 
 /** One soak process: publishes at a steady rate and is a member of all three groups. Killed and paused at will. */
 export interface Orders {
@@ -17,11 +17,10 @@ const orders: Orders = JSON.parse(process.argv[2]!)
 const underWayMax = 2_000
 const notes = openSync(orders.notes, 'a')
 const note = (kind: string, text: string): void => void writeSync(notes, `${kind} ${text}\n`)
-const bus = await openBus({
-  engine: engineAt(orders.address),
-  topics: [input, output],
-  member: orders.name,
-})
+const { facts } = await engineAt(orders.address)
+const dedups = facts.dedup === 'topic'
+const { input, output } = soakTopics(dedups)
+const bus = await open()
 
 for (const guarantee of groups) {
   bus.consume(
@@ -77,7 +76,7 @@ async function publish(number: number): Promise<void> {
     const { offset } = await bus.publish(input, event, { id })
     note('acked', id)
     // Every tenth is published again, as after an answer that was lost.
-    if (number % 10 === 0) await publishAgain(event, id, offset)
+    if (dedups && number % 10 === 0) await publishAgain(event, id, offset)
   } catch (error) {
     if (!isSemelError(error)) throw error
     note(error.outcome, id)
@@ -91,5 +90,18 @@ async function publishAgain(event: SoakEvent, id: string, offset: number): Promi
     if (!again.duplicate || again.offset !== offset) note('other-answer', id)
   } catch (error) {
     if (!isSemelError(error) || error.code === 'ID_CONFLICT') throw error
+  }
+}
+
+/** The server may be down when this process starts; it is back soon. */
+async function open(): Promise<Bus> {
+  for (;;) {
+    try {
+      const engine = await engineAt(orders.address)
+      return await openBus({ engine, topics: [input, output], member: orders.name })
+    } catch (error) {
+      if (!isSemelError(error) || !error.retryable) throw error
+      await new Promise((resolve) => setTimeout(resolve, 200))
+    }
   }
 }
