@@ -38,7 +38,10 @@ const meanings: Readonly<Record<number, Meaning>> = {
   5: unavailable, // no leader
   6: unavailable, // not the leader
   7: unavailable, // request timed out
+  8: unavailable, // broker not available
+  9: unavailable, // replica not available
   10: tooLarge,
+  13: unavailable, // the broker left before it answered
   14: unavailable, // coordinator is loading
   15: unavailable, // no coordinator
   16: unavailable, // not the coordinator
@@ -51,7 +54,11 @@ const meanings: Readonly<Record<number, Meaning>> = {
   31: refused, // cluster
   33: refused, // SASL mechanism
   53: refused, // transactional id
+  56: unavailable, // the broker's disk
   58: refused, // SASL
+  74: unavailable, // the client knows an older leader
+  75: unavailable, // the broker does
+  78: unavailable, // a new leader does not know its end yet
   89: { code: 'BUSY', retryable: true }, // throttling quota
 }
 
