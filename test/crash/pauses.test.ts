@@ -73,7 +73,7 @@ describe('a wall clock that jumps by days, also before 1970', () => {
     const node = ['--import', `${jumpingClock}?past`]
     let logged = await checkAfterFault(place)
     for (const crashAt of ['writer.committed:9', 'writer.unit-applied:4', 'writer.row-stored:6']) {
-      assert.equal(await place.live(logged, { node, crashAt }), 'SIGKILL')
+      assert.equal(await place.live(logged, { node, crashAt, stepwise: true }), 'SIGKILL')
       place.died('kill')
       logged = await checkAfterFault(place)
     }
