@@ -22,12 +22,6 @@ export interface CheckedEvent {
   readonly attributes: PublishAttributes | undefined
 }
 
-/** Where one event of a call went: batch number and index within the batch. */
-export interface CallPlace {
-  readonly batch: number
-  readonly index: number
-}
-
 /** A publish call, checked and split by partition: what the publisher queues. */
 export interface PreparedCall {
   readonly batches: readonly MutableBatch[]

@@ -66,6 +66,14 @@ describe('the clauses', () => {
   }
 })
 
+test('a proof that the conformance suite leaves out on an engine is not shown for it', () => {
+  const shown = (facts: EngineFacts) =>
+    guaranteeCard(setting({ facts })).clauses.flatMap(({ proofs }) => proofs.map(({ file }) => file))
+  const deduplicating = 'src/testing/conformance/dedup.ts'
+  assert.ok(shown(sqliteFacts).includes(deduplicating))
+  assert.ok(!shown(kafkaFacts).includes(deduplicating))
+})
+
 describe('a guarantee card', () => {
   test('says what durability does not cover', () => {
     assert.match(verdictOf('D1', { facts: memoryFacts }), /^no: the engine offers memory at most/)

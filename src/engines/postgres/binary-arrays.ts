@@ -5,7 +5,7 @@
  */
 const headerBytes = 20
 const lengthBytes = 4
-const oids = { int4: 23, int8: 20, text: 25, bytea: 17 } as const
+const oids = { int4: 23, int8: 20, text: 25 } as const
 
 export function int4Array(values: ArrayLike<number>): Buffer {
   const buffer = arrayBuffer(oids.int4, values.length, values.length * 4)
@@ -52,21 +52,6 @@ export function textArray(values: readonly (string | undefined)[]): Buffer {
     if (value === undefined) continue
     buffer.write(value, at, 'utf8')
     at += lengths[i]!
-  }
-  return buffer
-}
-
-export function byteaArray(values: readonly Uint8Array[]): Buffer {
-  const buffer = arrayBuffer(
-    oids.bytea,
-    values.length,
-    values.reduce((sum, { length }) => sum + length, 0),
-  )
-  let at = headerBytes
-  for (const value of values) {
-    buffer.writeInt32BE(value.length, at)
-    buffer.set(value, at + lengthBytes)
-    at += lengthBytes + value.length
   }
   return buffer
 }

@@ -36,6 +36,8 @@ export interface Proof {
   readonly test: string
   /** Engines that it runs on. Absent: what is above the port, or the conformance suite, which every engine runs. */
   readonly engines?: readonly string[] | undefined
+  /** Facts of an engine without which the conformance suite leaves the test out. */
+  readonly needs?: Partial<EngineFacts>
 }
 
 /** One promise. The wording that binds is that of docs/reference/guarantees.md; `text` is its short form. */
@@ -69,6 +71,17 @@ export const always = (): Judgement => holds()
 /** A proof of code above the port, or of the conformance suite. */
 export function proof(file: string, test: string): Proof {
   return { file, test }
+}
+
+/** A proof of the conformance suite that only engines with these facts run. */
+export function proofIf(needs: Partial<EngineFacts>, file: string, test: string): Proof {
+  return { file, test, needs }
+}
+
+/** Whether a proof runs on an engine with these facts. */
+export function runsOn({ engines, needs = {} }: Proof, facts: EngineFacts): boolean {
+  if (engines !== undefined && !engines.includes(facts.name)) return false
+  return Object.entries(needs).every(([name, wanted]) => facts[name as keyof EngineFacts] === wanted)
 }
 
 export function proofOn(engines: readonly string[], file: string, test: string): Proof {

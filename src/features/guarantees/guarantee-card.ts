@@ -1,5 +1,12 @@
 import type { Durability } from '../../engine/facts.ts'
-import type { Clause, GuaranteeSetting, Judgement, Proof, Verdict } from './clause.ts'
+import {
+  type Clause,
+  type GuaranteeSetting,
+  type Judgement,
+  type Proof,
+  runsOn,
+  type Verdict,
+} from './clause.ts'
 import { consumeClauses, livenessClauses, readClauses } from './consuming-clauses.ts'
 import { dedupClauses, durabilityClauses, outcomeClauses, publishClauses } from './publishing-clauses.ts'
 
@@ -40,9 +47,7 @@ export function guaranteeCard(setting: GuaranteeSetting): GuaranteeCard {
   const clauses = clauseSections.flatMap(({ title, clauses: own }) =>
     own.map((clause): JudgedClause => {
       const { id, text, kind } = clause
-      const proofs = clause.proofs.filter(
-        ({ engines }) => engines === undefined || engines.includes(facts.name),
-      )
+      const proofs = clause.proofs.filter((proof) => runsOn(proof, facts))
       return { id, section: title, text, kind, ...judge(clause, setting), proofs }
     }),
   )

@@ -8,6 +8,7 @@ import {
   notApplicable,
   partly,
   proof,
+  proofIf,
   proofOn,
 } from './clause.ts'
 
@@ -242,7 +243,11 @@ export const publishClauses: readonly Clause[] = [
     judge: judgeVisibility,
     proofs: [
       proof(publish, 'P3: one conflict in a call across topics, and nothing of it is there'),
-      proof(`${conformance}/append.ts`, 'whoever saw one event of a call sees all of it'),
+      proofIf(
+        { atomicVisibility: true },
+        `${conformance}/append.ts`,
+        'whoever saw one event of a call sees all of it',
+      ),
       proofOn(['sqlite'], crash, 'nothing lost, doubled, torn or out of order'),
     ],
   },
@@ -282,7 +287,7 @@ export const dedupClauses: readonly Clause[] = [
     judge: judgeDedup,
     proofs: [
       proof(publish, 'N1: a thousand publishes of one id at once give one offset'),
-      proof(`${conformance}/dedup.ts`, 'many publishes of an id give one event'),
+      proofIf({ dedup: 'topic' }, `${conformance}/dedup.ts`, 'many publishes of an id give one event'),
     ],
   },
   {
@@ -291,7 +296,11 @@ export const dedupClauses: readonly Clause[] = [
     kind: 'promise',
     judge: judgeDedup,
     proofs: [
-      proof(`${conformance}/conflicts.ts`, 'a known id with other content fails its whole call'),
+      proofIf(
+        { dedup: 'topic' },
+        `${conformance}/conflicts.ts`,
+        'a known id with other content fails its whole call',
+      ),
       proof('test/event/fingerprint.test.ts', 'content changes it, each part in its own way'),
     ],
   },
@@ -301,8 +310,17 @@ export const dedupClauses: readonly Clause[] = [
     kind: 'promise',
     judge: judgeDedup,
     proofs: [
-      proof(`${conformance}/dedup.ts`, 'the window is open until its last moment, then the id is new'),
-      proof(`${conformance}/dedup.ts`, 'duplicates do not extend the window'),
+      proofIf(
+        { dedup: 'topic', appendClock: 'process' },
+        `${conformance}/dedup.ts`,
+        'the window is open until its last moment, then the id is new',
+      ),
+      proofIf(
+        { dedup: 'topic', appendClock: 'process' },
+        `${conformance}/dedup.ts`,
+        'duplicates do not extend the window',
+      ),
+      proofOn(['postgres'], 'test/postgres/dedup-window.test.ts', 'an id is remembered for the window'),
     ],
   },
   {
@@ -312,7 +330,7 @@ export const dedupClauses: readonly Clause[] = [
     judge: (setting) =>
       isLasting(setting) ? judgeDedup(setting) : notApplicable('nothing outlives the process'),
     proofs: [
-      proof(`${conformance}/dedup.ts`, 'the memory survives reopening'),
+      proofIf({ dedup: 'topic' }, `${conformance}/dedup.ts`, 'the memory survives reopening'),
       proofOn(['sqlite'], crash, 'nothing lost, doubled, torn or out of order'),
     ],
   },
@@ -322,7 +340,7 @@ export const dedupClauses: readonly Clause[] = [
     kind: 'promise',
     judge: judgeDedup,
     proofs: [
-      proof(`${conformance}/dedup.ts`, 'ids are compared exactly'),
+      proofIf({ dedup: 'topic' }, `${conformance}/dedup.ts`, 'ids are compared exactly'),
       proofOn(['sqlite'], 'test/engines/sqlite/dedup.test.ts', 'any mix of appends, seals, merges'),
     ],
   },
