@@ -39,7 +39,7 @@ async function withAccounts(one: Instance, engines: Engines): Promise<{ lease: L
 
 const endingSessions: readonly (readonly [name: string, end: (pid: number) => Promise<unknown>])[] = [
   ['its backend is terminated', (pid) => server.query('select pg_terminate_backend($1)', [pid])],
-  ['its backend is killed', async (pid) => process.kill(pid, 'SIGKILL')],
+  ['its backend is killed', (pid) => server.killBackend(pid)],
 ]
 for (const [name, end] of endingSessions) {
   test(`a user transaction does not happen when ${name}, and may be done again (Q3)`, async () => {

@@ -210,6 +210,17 @@ export class PostgresServer implements PostgresAddress, AsyncDisposable {
     await until('the backends are gone', () => !children.some(isAlive))
   }
 
+  /**
+   * Kills one backend. The postmaster then ends all others too, recovers, and takes connections again: waits for all of it,
+   * as a connection of before may still answer a while.
+   */
+  async killBackend(pid: number): Promise<void> {
+    const before = childrenOf(this.#requirePid())
+    process.kill(pid, 'SIGKILL')
+    await until('all backends of before are gone', () => !before.some(isAlive))
+    await until('the server has recovered', () => this.query('select 1'))
+  }
+
   async restart(settings: Settings = {}): Promise<void> {
     if (this.#child !== undefined) await this.shutdown()
     await this.start(settings)
