@@ -14,10 +14,15 @@ export const booked = topic<Payment & { count: number }>('booked', {
 })
 
 /** All that a handler can do: state, an emitted event, and a row in the user's table. */
-export const book: Handler<Payment> = async ({ data }, tx) => {
-  const state = tx.state<number>('count')
-  const count = ((await state.get()) ?? 0) + 1
-  await state.set(count)
-  tx.emit(booked, { ...data, count })
-  await tx.query('insert into ledger (account, n) values ($1, $2)', [data.account, data.n])
+const bookBy = (insert: string): Handler<Payment> => {
+  return async ({ data }, tx) => {
+    const state = tx.state<number>('count')
+    const count = ((await state.get()) ?? 0) + 1
+    await state.set(count)
+    tx.emit(booked, { ...data, count })
+    await tx.query(insert, [data.account, data.n])
+  }
 }
+
+export const book = bookBy('insert into ledger (account, n) values ($1, $2)')
+export const bookInSqlite = bookBy('insert into ledger (account, n) values (?, ?)')
