@@ -1,17 +1,15 @@
-import type { Bus } from '../bus.ts'
 import type { AppendBatch, Engine, Lease, StateChanges, UnitTransaction } from '../engine/engine.ts'
 import type { OutboxProblem } from '../engine/status.ts'
 import { outboxTask, storeNames } from '../engine/store-names.ts'
 import { hasCode, isHarmless, isSemelError } from '../errors.ts'
-import type { EventRecord } from '../event/event.ts'
-import { partitionOfKey } from '../event/partition-of-key.ts'
 import { limits } from '../limits.ts'
 import type { Platform } from '../platform/platform.ts'
 import { sleep } from '../platform/wait.ts'
 import { retryDelayMs } from '../runtime/retry-policy.ts'
+import { batchesOf, type PlacedEvent } from './outbox-batches.ts'
 import { decodeRows, type GoodRow, type RefusedRow, reasonOf } from './outbox-event.ts'
 import { OutboxTable, type TakenRow } from './outbox-table.ts'
-import { publishRelayed } from './publish-rows.ts'
+import type { OutboxTarget } from './outbox-target.ts'
 import { SettledNumbers } from './settled-numbers.ts'
 
 const batchEvents = 1_000
@@ -21,8 +19,8 @@ const retryPolicy = { attempts: 1, baseDelayMs: 10, maxDelayMs: 5_000, onExhaust
 export interface MoverParts {
   /** The engine that keeps the outbox. */
   readonly engine: Engine
-  /** Where events go if not into the same engine's log. */
-  readonly into: Bus | undefined
+  /** Where events go if not into the same engine's log. Closed by whoever made it. */
+  readonly into: OutboxTarget | undefined
   readonly schema: string
   readonly platform: Platform
 }
@@ -32,8 +30,8 @@ export interface MoverParts {
  * outbox, events enter the log, and the task's epoch and position are compared. Whatever happens to us, to the server
  * or to the answer, an event is in one of the two places, and in one only.
  *
- * With `into`, events are published to another bus before the transaction commits. A kill in between makes them be
- * published again, which their ids make harmless (N1).
+ * With `into`, events are published to another bus before the transaction commits. After a kill in between they are
+ * still here; `OutboxTarget` sees to it that they count once.
  *
  *  MANY -> ONE BY ONE   the log refused an event of the batch (ID_CONFLICT): as many steps of one event follow, so that
  *                       the event at fault is found and set aside, with the reason, and no other
@@ -43,7 +41,7 @@ export interface MoverParts {
  */
 export class OutboxMover {
   readonly #engine: Engine
-  readonly #into: Bus | undefined
+  readonly #into: OutboxTarget | undefined
   readonly #lease: Lease
   readonly #table: OutboxTable
   readonly #platform: Platform
@@ -102,6 +100,7 @@ export class OutboxMover {
 
   /** How many events left the outbox. */
   async #step(signal: AbortSignal): Promise<number> {
+    await this.#into?.ready(signal, this.#position ?? 0)
     const transaction = await this.#engine.begin(this.#lease, signal)
     try {
       const rows = await this.#numbers.take(transaction, this.#oneByOne > 0 ? 1 : batchEvents, batchBytes)
@@ -117,8 +116,8 @@ export class OutboxMover {
   async #move(transaction: UnitTransaction, rows: readonly TakenRow[]): Promise<void> {
     const { good, refused } = decodeRows(rows)
     try {
-      if (this.#into !== undefined) await publishRelayed(this.#into, good)
-      const appends = this.#into === undefined ? batchesOf(good) : []
+      await this.#into?.publish(good)
+      const appends = this.#into === undefined ? batchesOf(good.map(placed)) : []
       await this.#commit(transaction, appends, refused, rows.length)
     } catch (error) {
       if (rows.length > 1 || !hasCode(error, 'ID_CONFLICT')) throw error
@@ -190,18 +189,8 @@ export class OutboxMover {
   }
 }
 
-/** One batch for each partition. Events without a key are spread by their number. */
-function batchesOf(good: readonly GoodRow<TakenRow>[]): readonly AppendBatch[] {
-  const batches = new Map<string, { topic: string; partition: number; records: EventRecord[] }>()
-  for (const { topic, row, record } of good) {
-    const { place, partitions } = row
-    const partition = record.key === null ? place % partitions : partitionOfKey(record.key, partitions)
-    const name = `${partition}/${topic}`
-    const batch = batches.get(name) ?? { topic, partition, records: [] }
-    batches.set(name, batch)
-    batch.records.push(record)
-  }
-  return [...batches.values()].map((batch) => ({ ...batch, callOf: undefined, fresh: false }))
+function placed({ topic, record, row: { place, partitions } }: GoodRow<TakenRow>): PlacedEvent {
+  return { topic, record, place, partitions }
 }
 
 function problemChange(problem: OutboxProblem | undefined): StateChanges {

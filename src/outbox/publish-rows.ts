@@ -27,7 +27,13 @@ export async function publishRelayed(
 function withoutSchema(bus: Bus, name: string): Topic {
   const declared = bus.topics.get(name)
   if (declared !== undefined) return new Topic(name, { partitions: declared.partitions })
-  throw new SemelError('UNKNOWN_TOPIC', `topic ${name} of the outbox is not declared by the bus it goes to`, {
-    field: 'topic',
-  })
+  throw undeclaredTopic(name)
+}
+
+export function undeclaredTopic(name: string): SemelError {
+  return new SemelError(
+    'UNKNOWN_TOPIC',
+    `topic ${name} of the outbox is not declared by the bus it goes to`,
+    { field: 'topic' },
+  )
 }

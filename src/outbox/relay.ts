@@ -1,12 +1,12 @@
 import { Bus } from '../bus.ts'
 import { hasCode, SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { checkOptionNames, invalidOption, requireFunction, requireOptions } from '../options.ts'
+import { checkOptionNames, invalidOption, requireFunction, requireOptions, wholeNumber } from '../options.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import { sleep } from '../platform/wait.ts'
 import { retryDelayMs } from '../runtime/retry-policy.ts'
 import { decodeRows, type OutboxRow, reasonOf } from './outbox-event.ts'
-import { publishRelayed } from './publish-rows.ts'
+import { type OutboxTarget, targetFor } from './outbox-target.ts'
 
 const batchEvents = 1_000
 const batchBytes = limits.unitBytesMax / 4
@@ -19,10 +19,13 @@ export interface WaitingRow extends OutboxRow {
 }
 
 /**
- * An outbox that is not in the database of the log. Rows are read, published, and then removed: after a kill in between
- * they are published again, which their ids make harmless. Several relays of one outbox do no harm for the same reason.
+ * An outbox that is not in the database of the log. Rows are read, published, and then removed. After a kill in between
+ * they are read again: a log that knows ids leaves them out (N1), in another the last batch is remembered with what it
+ * published, and one relay at a time is let in (X1, Z1). So several relays of one outbox do no harm.
  */
 export interface OutboxSource {
+  /** Names this outbox for ever, in all processes: at most 60 letters, digits, ".", "_" and "-". */
+  readonly name: string
   /** The first rows, in the order of their transactions' commits; the first one even if it is larger than `bytes`. */
   read(events: number, bytes: number): Promise<readonly WaitingRow[]>
   /** Removes rows that are in the log now. */
@@ -37,6 +40,8 @@ export interface RelayOptions {
   readonly from: OutboxSource
   /** An open bus that declares their topics. */
   readonly to: Bus
+  /** Where the log does not know ids: a relay that is silent for this long is replaced. Default 10 s. */
+  readonly leaseMs?: number | undefined
 }
 
 export interface OutboxRelay extends AsyncDisposable {
@@ -50,16 +55,21 @@ export interface OutboxRelay extends AsyncDisposable {
 
 /** Publishes what comes into an outbox, until it is stopped. Runs as long as the bus is open. */
 export function relayOutbox(options: RelayOptions): OutboxRelay {
-  const { from, to } = requireOptions('relayOutbox options', options)
-  checkOptionNames('relayOutbox', options, ['from', 'to'])
+  const { from, to, leaseMs: given } = requireOptions('relayOutbox options', options)
+  checkOptionNames('relayOutbox', options, ['from', 'to', 'leaseMs'])
+  const leaseMs = wholeNumber('leaseMs', given, {
+    min: limits.leaseMsMin,
+    max: limits.leaseMsMax,
+    fallback: limits.leaseMsDefault,
+  })
   requireFunction('from.read', from?.read)
   if (!(to instanceof Bus)) throw invalidOption('to', 'an open bus', to)
-  return new Relay(from, to)
+  return new Relay(from, targetFor({ bus: to, name: from.name, leaseMs, platform: realPlatform }))
 }
 
 class Relay implements OutboxRelay {
   readonly #from: OutboxSource
-  readonly #to: Bus
+  readonly #to: OutboxTarget
   readonly #stop = new AbortController()
   readonly #ended: Promise<void>
   /** How many rows are to be published alone, to find the one that the log refuses. */
@@ -67,7 +77,7 @@ class Relay implements OutboxRelay {
   problem: Error | undefined
   relayed = 0
 
-  constructor(from: OutboxSource, to: Bus) {
+  constructor(from: OutboxSource, to: OutboxTarget) {
     this.#from = from
     this.#to = to
     this.#ended = this.#run()
@@ -93,12 +103,14 @@ class Relay implements OutboxRelay {
         pauseMs = rows > 0 ? limits.pollMsMin : Math.min(limits.pollMsMax, pauseMs * 2)
         if (rows === 0) await this.#pause(pauseMs)
       } catch (error) {
+        if (signal.aborted) break
         failures++
         if (hasCode(error, 'ID_CONFLICT')) this.#oneByOne = batchEvents
         else this.problem = error instanceof Error ? error : new Error(String(error))
         await this.#pause(retryDelayMs(retryPolicy, Math.min(failures, 10), realPlatform.random))
       }
     }
+    await this.#to.close()
     await this.#from.close()
   }
 
@@ -107,12 +119,13 @@ class Relay implements OutboxRelay {
   }
 
   async #step(): Promise<number> {
+    await this.#to.ready(this.#stop.signal)
     const rows = await this.#from.read(this.#oneByOne > 0 ? 1 : batchEvents, batchBytes)
     if (rows.length === 0) return 0
     const { good, refused } = decodeRows(rows)
     for (const { row, reason } of refused) await this.#from.setAside(row, reason)
     try {
-      await publishRelayed(this.#to, good)
+      await this.#to.publish(good)
       await this.#from.remove(good.map(({ row }) => row))
       this.relayed += good.length
     } catch (error) {

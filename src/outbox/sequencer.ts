@@ -6,13 +6,15 @@ import { limits } from '../limits.ts'
 import { checkOptionNames, invalidOption, requireOptions, wholeNumber } from '../options.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import { OutboxMover } from './mover.ts'
+import { targetFor } from './outbox-target.ts'
 
 export interface SequencerOptions {
   /** A sequencer that is silent for this long is replaced. Default 10 s. */
   readonly leaseMs?: number | undefined
   /**
    * Where events go: an open bus on another engine, which declares the same topics. Default: the log beside the outbox.
-   * A kill may then make events be published twice; they keep their ids, so that the second is left out (N1).
+   * After a kill an event may be published again. A log that knows ids leaves it out (N1); in one that does not, such as
+   * Kafka's, the last batch is remembered in the unit that published it, and nothing is published twice (X1).
    */
   readonly into?: Bus | undefined
 }
@@ -51,8 +53,15 @@ export async function sequenceOutbox(bus: Bus, options?: SequencerOptions): Prom
       hint: 'use relayOutbox for an outbox in another database',
     })
   }
-  const parts = { engine, into, schema: String(storage.schema), platform: realPlatform }
-  const sequencer = new Sequencer((lease) => new OutboxMover(parts, lease))
+  const platform = realPlatform
+  const schema = String(storage.schema)
+  const target = (to: Bus) => targetFor({ bus: to, name: engine.logId, leaseMs, platform })
+  const sequencer = new Sequencer(async (lease, signal, onMoved) => {
+    // Whoever is active here has to become so there, so nobody else may stay in line.
+    const there = into && target(into)
+    const mover = new OutboxMover({ engine, into: there, schema, platform }, lease)
+    return await mover.run(signal, onMoved).finally(() => there?.close())
+  })
   const { group, topic } = outboxTask
   const report = () => ({ inFlight: 0, retries: 0, handled: sequencer.moved, commitMs: { p50: 0, p99: 0 } })
   const topics = [{ topic, partitions: 1 }]
@@ -61,16 +70,23 @@ export async function sequenceOutbox(bus: Bus, options?: SequencerOptions): Prom
   return sequencer
 }
 
+/** Moves events while the lease is held, until the signal aborts. */
+type Move = (
+  lease: Lease,
+  signal: AbortSignal,
+  onMoved: (events: number) => void,
+) => ReturnType<OutboxMover['run']>
+
 class Sequencer implements OutboxSequencer, OwnershipListener {
-  readonly #moverFor: (lease: Lease) => OutboxMover
+  readonly #move: Move
   #active:
     | { readonly lease: Lease; readonly stop: AbortController; readonly ended: Promise<void> }
     | undefined
   membership: Promise<Membership> | undefined
   moved = 0
 
-  constructor(moverFor: (lease: Lease) => OutboxMover) {
-    this.#moverFor = moverFor
+  constructor(move: Move) {
+    this.#move = move
   }
 
   get isActive(): boolean {
@@ -80,11 +96,10 @@ class Sequencer implements OutboxSequencer, OwnershipListener {
   assigned(leases: readonly Lease[]): void {
     for (const lease of leases) {
       const stop = new AbortController()
-      const mover = this.#moverFor(lease)
       const onMoved = (events: number): void => {
         this.moved += events
       }
-      const ended = mover.run(stop.signal, onMoved).then((end) => {
+      const ended = this.#move(lease, stop.signal, onMoved).then((end) => {
         if (end === 'unsure') this.#giveBack(lease)
       })
       this.#active = { lease, stop, ended }

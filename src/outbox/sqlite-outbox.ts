@@ -28,6 +28,14 @@ const createTables = `
   ) strict;
   create index if not exists semel_outbox_waiting on semel_outbox (id) where refusal is null`
 
+/* Made by the first relay, so that a log elsewhere knows this outbox again. */
+const createName = `
+  create table if not exists semel_outbox_name (
+    only integer primary key check (only = 1),
+    name text not null
+  ) strict;
+  insert or ignore into semel_outbox_name values (1, lower(hex(randomblob(16))))`
+
 const insertRow = `insert into semel_outbox (topic, key, event_id, type, source, time_ms, attributes, encoding, data)
   values (?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
@@ -91,11 +99,14 @@ export function sqliteOutbox(options: SqliteOutboxOptions): OutboxSource {
 
 /** Its statements take well under a millisecond unless the file is locked; then they wait. */
 class SqliteOutbox implements OutboxSource {
+  readonly name: string
   readonly #database: DatabaseSync
 
   constructor(file: string) {
     this.#database = new DatabaseSync(file, { timeout: busyMs })
     this.#database.exec(createTables)
+    this.#database.exec(createName)
+    this.name = String(this.#database.prepare('select name from semel_outbox_name').get()!.name)
   }
 
   async read(events: number, bytes: number): Promise<readonly WaitingRow[]> {
