@@ -96,6 +96,8 @@ export interface DeliveryReport {
 }
 
 export interface Producer extends Client {
+  disconnect(done: Done<unknown>): this
+  disconnect(flushMs: number, done: Done<unknown>): this
   produce(
     topic: string,
     partition: number | null,

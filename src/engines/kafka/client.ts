@@ -1,8 +1,9 @@
 import { SemelError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
-import { orLate } from '../../platform/wait.ts'
+import { orLate, sleep } from '../../platform/wait.ts'
 import type { Admin, Client, ClientModule, Config, Consumer, Done, Producer } from './client-types.ts'
-import { translated } from './kafka-errors.ts'
+import { clientCode, translated } from './kafka-errors.ts'
+import { kafkaLimits } from './kafka-limits.ts'
 
 const packageName = '@confluentinc/kafka-javascript'
 
@@ -30,6 +31,27 @@ export function call<T>(start: (done: Done<T>) => unknown): Promise<T> {
   })
 }
 
+const threadsDefault = 4
+let threadsFree = Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || threadsDefault) - 1)
+const waiting: (() => void)[] = []
+
+/**
+ * A call that may wait for a broker. It does so in one of libuv's threads, of which the process has four for everything:
+ * files, names of hosts, the polls by which a member stays in its group. So such calls take turns, over all engines of
+ * the process, and one thread is always left.
+ */
+export async function blockingCall<T>(start: (done: Done<T>) => unknown): Promise<T> {
+  if (threadsFree > 0) threadsFree -= 1
+  else await new Promise<void>((resolve) => waiting.push(resolve))
+  try {
+    return await call(start)
+  } finally {
+    const next = waiting.shift()
+    if (next === undefined) threadsFree += 1
+    else next()
+  }
+}
+
 /** How this engine's clients are made: one place for all settings that the guarantees rest on. */
 export class Clients {
   readonly platform: Platform
@@ -45,7 +67,11 @@ export class Clients {
   }
 
   async admin(): Promise<Admin> {
-    return this.module.AdminClient.create({ ...this.#shared, 'metadata.max.age.ms': 60_000 })
+    return this.module.AdminClient.create({
+      ...this.#shared,
+      // It asks who leads for as long as it remembers, and goes on asking a leader that is dead.
+      'metadata.max.age.ms': kafkaLimits.leadersKnownMs,
+    })
   }
 
   /** Idempotent, all replicas acknowledge, order is kept. With a transactional id it can do transactions alone. */
@@ -71,7 +97,7 @@ export class Clients {
       await this.steps((ms, done) => producer.initTransactions(ms, done))
       return producer
     } catch (error) {
-      await this.disconnect(producer)
+      await this.discard(producer)
       throw error
     }
   }
@@ -94,39 +120,50 @@ export class Clients {
     // Without a listener an error event would end the process; what matters comes back from calls as well.
     client.on('event.error', () => undefined)
     try {
-      await call((done) => client.connect({ timeout: this.operationMs }, done))
+      await blockingCall((done) => client.connect({ timeout: this.operationMs }, done))
     } catch (error) {
       throw translated(error, 'connecting to Kafka', 'not-applied')
     }
   }
 
   /**
-   * A transactional call, which blocks a thread of libuv's few while it waits: in short steps, as the only thing that
-   * may be done after a time-out is the same call again.
+   * A transactional call: in short steps, as it holds a thread that others wait for. After a step that took too long,
+   * and after a passing error, the same call again is the only thing that may be done.
    */
   async steps(step: (timeoutMs: number, done: Done) => void): Promise<void> {
     const until = this.platform.clock.monotonic() + this.operationMs
     for (;;) {
       try {
-        await call<void>((done) => step(Math.min(this.operationMs, transactionalStepMs), done))
+        await blockingCall<void>((done) =>
+          step(Math.min(this.operationMs, kafkaLimits.transactionalStepMs), done),
+        )
         return
       } catch (error) {
-        if (!isTimeout(error) || this.platform.clock.monotonic() > until) throw error
+        if (!mayResume(error) || this.platform.clock.monotonic() > until) throw error
+        if (clientCode(error) !== timedOut) await sleep(this.platform, kafkaLimits.transactionRetryMs)
       }
     }
   }
 
   /** Never fails: a client that does not let go in time is left to its own threads. */
   async disconnect(client: Client): Promise<void> {
-    const ended = call((done) => client.disconnect(done))
+    await this.#ended(blockingCall((done) => client.disconnect(done)))
+  }
+
+  /** Like `disconnect`, without waiting for records that are still to be sent: nobody wants them any more. */
+  async discard(producer: Producer): Promise<void> {
+    await this.#ended(blockingCall((done) => producer.disconnect(0, done)))
+  }
+
+  async #ended(ending: Promise<unknown>): Promise<void> {
     const late = () => new Error('late')
-    await orLate(this.platform, ended, this.operationMs, late).catch(() => undefined)
+    await orLate(this.platform, ending, this.operationMs, late).catch(() => undefined)
   }
 }
 
-const transactionalStepMs = 5_000
 const timedOut = -185
 
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === timedOut
+function mayResume(error: unknown): boolean {
+  if (clientCode(error) === timedOut) return true
+  return error instanceof Error && 'isRetriable' in error && error.isRetriable === true
 }

@@ -53,6 +53,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
   30: refused, // group
   31: refused, // cluster
   33: refused, // SASL mechanism
+  51: unavailable, // an earlier transaction of this id is ending
   53: refused, // transactional id
   56: unavailable, // the broker's disk
   58: refused, // SASL

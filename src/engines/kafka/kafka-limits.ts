@@ -19,6 +19,12 @@ export const kafkaLimits = {
    */
   silentBrokerMs: 5 * second,
   reconnectMsMax: 1 * second,
+  /** After so long a question for the end of a partition asks again who leads. */
+  leadersKnownMs: 1 * second,
+  /** The first wait for the end of a partition; each further one is twice as long, up to `silentBrokerMs`. */
+  firstAnswerMs: 500,
+  /** Transactional calls wait in steps of this length, between which others get the thread. */
+  transactionalStepMs: 500,
   operationMsDefault: 20 * second,
   operationMsMax: 10 * minute,
   transactionTimeoutMsMin: 5 * second,

@@ -1,6 +1,6 @@
 import type { PartitionBounds, ReadRequest, ReadResult, TopicSpec } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
-import { type Clients, call } from './client.ts'
+import { blockingCall, type Clients } from './client.ts'
 import type { Consumer, TopicPartition } from './client-types.ts'
 import { decodeEvent } from './event-message.ts'
 import { translated } from './kafka-errors.ts'
@@ -156,7 +156,7 @@ export class KafkaLog {
     const consumer = await this.#timesConsumer
     const ask = [{ topic, partition, offset: time }]
     try {
-      const [answer] = await call<TopicPartition[]>((done) => {
+      const [answer] = await blockingCall<TopicPartition[]>((done) => {
         consumer.offsetsForTimes(ask, clients.operationMs, done)
       })
       if (answer?.error) throw answer.error

@@ -7,7 +7,7 @@ import type {
   TopicStatus,
 } from '../../engine/status.ts'
 import { storeNames } from '../../engine/store-names.ts'
-import { type Clients, call } from './client.ts'
+import { blockingCall, type Clients } from './client.ts'
 import type { Admin, GroupDescriptions } from './client-types.ts'
 import type { Cluster } from './cluster.ts'
 import type { GroupMember } from './group-member.ts'
@@ -123,7 +123,7 @@ async function groupsNow(parts: StatusParts, groups: readonly string[]): Promise
   const ids = new Map(groups.map((group) => [parts.names.group(group), group]))
   try {
     const options = { timeout: parts.clients.operationMs }
-    const answer = await call<GroupDescriptions>((done) =>
+    const answer = await blockingCall<GroupDescriptions>((done) =>
       parts.admin.describeGroups([...ids.keys()], options, done),
     )
     for (const { groupId, members } of answer.groups) {

@@ -1,5 +1,5 @@
 import { sleep } from '../../platform/wait.ts'
-import { type Clients, call } from './client.ts'
+import { blockingCall, type Clients } from './client.ts'
 import type { Admin, OffsetSpec } from './client-types.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
@@ -13,17 +13,23 @@ interface Question {
   readonly reject: (error: Error) => void
 }
 
-/** One question about many partitions at once: what is asked in one turn goes in one request. */
+type InTurn = (work: () => Promise<void>) => Promise<void>
+
+/** One question about many partitions at once: what is asked until its turn comes goes in one request. */
 class OffsetQuestions {
   readonly #clients: Clients
   readonly #admin: Admin
   readonly #spec: OffsetSpec
   readonly #isolationLevel: 0 | 1
+  readonly #inTurn: InTurn
   #waiting: Question[] = []
+  /** How long a request waits for leaders that do not answer. Short at first: by then others may lead. */
+  #patienceMs: number = kafkaLimits.firstAnswerMs
 
-  constructor(clients: Clients, admin: Admin, spec: OffsetSpec, isolationLevel: 0 | 1) {
+  constructor(clients: Clients, admin: Admin, inTurn: InTurn, spec: OffsetSpec, isolationLevel: 0 | 1) {
     this.#clients = clients
     this.#admin = admin
+    this.#inTurn = inTurn
     this.#spec = spec
     this.#isolationLevel = isolationLevel
   }
@@ -34,7 +40,8 @@ class OffsetQuestions {
   }
 
   #add(question: Question): void {
-    if (this.#waiting.length === 0) this.#clients.platform.timers.soon(() => void this.#send())
+    if (this.#waiting.length === 0)
+      this.#clients.platform.timers.soon(() => void this.#inTurn(() => this.#send()))
     this.#waiting.push(question)
   }
 
@@ -43,12 +50,14 @@ class OffsetQuestions {
     this.#waiting = []
     try {
       const answers = await this.#answers(questions)
+      this.#patienceMs = kafkaLimits.firstAnswerMs
       for (const question of questions) {
         const answer = answers.get(placeOf(question))
         if (isPassing(answer?.error) && !this.#isLate(question)) this.#askAgain(question)
         else settle(question, answer)
       }
     } catch (error) {
+      this.#patienceMs = Math.min(2 * this.#patienceMs, kafkaLimits.silentBrokerMs)
       if (isPassing(error)) return this.#again(questions, error)
       this.#fail(questions, error)
     }
@@ -75,10 +84,10 @@ class OffsetQuestions {
       }),
     )
     const options = {
-      timeout: Math.min(this.#clients.operationMs, kafkaLimits.silentBrokerMs),
+      timeout: Math.min(this.#clients.operationMs, this.#patienceMs),
       isolationLevel: this.#isolationLevel,
     }
-    const answers = await call<OffsetAnswer[]>((done) => {
+    const answers = await blockingCall<OffsetAnswer[]>((done) => {
       this.#admin.listOffsets([...wanted.values()], options, done)
     })
     return new Map(answers.map((answer) => [placeOf(answer), answer]))
@@ -141,9 +150,15 @@ export class LogEnds {
   constructor(clients: Clients, admin: Admin) {
     const { EARLIEST, LATEST } = clients.module.OffsetSpec
     this.#clients = clients
-    this.#earliest = new OffsetQuestions(clients, admin, EARLIEST, 0)
-    this.#stable = new OffsetQuestions(clients, admin, LATEST, 1)
-    this.#highest = new OffsetQuestions(clients, admin, LATEST, 0)
+    // The client takes one question at a time, and each that waits for it would hold a thread.
+    let last: Promise<void> = Promise.resolve()
+    const inTurn: InTurn = (work) => {
+      last = last.then(work)
+      return last
+    }
+    this.#earliest = new OffsetQuestions(clients, admin, inTurn, EARLIEST, 0)
+    this.#stable = new OffsetQuestions(clients, admin, inTurn, LATEST, 1)
+    this.#highest = new OffsetQuestions(clients, admin, inTurn, LATEST, 0)
   }
 
   earliest(topic: string, partition: number): Promise<number> {

@@ -268,6 +268,6 @@ export class OwnedTask {
   async #discardProducer(): Promise<void> {
     const producer = this.#producer
     this.#producer = undefined
-    if (producer !== undefined) await this.#parts.clients.disconnect(producer)
+    if (producer !== undefined) await this.#parts.clients.discard(producer)
   }
 }

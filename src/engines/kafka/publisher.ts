@@ -123,12 +123,18 @@ export class Publisher {
     this.#underWay.add(underWay)
   }
 
-  /** What comes after a failed record must not be written with what is left in this producer. */
+  /**
+   * What comes after a failed record must not be written with what is left in this producer. It is ended when all of that
+   * has its report, as records still in it at its end would never get one.
+   */
   #discardPlain(producer: Producer): void {
     this.#plain = undefined
-    const ended = this.#clients.disconnect(producer).then(() => {
-      this.#underWay.delete(ended)
-    })
+    const earlier = Promise.all(this.#underWay)
+    const ended = earlier
+      .then(() => this.#clients.disconnect(producer))
+      .then(() => {
+        this.#underWay.delete(ended)
+      })
     this.#underWay.add(ended)
   }
 
@@ -178,7 +184,7 @@ export class Publisher {
       return deliveries
     } catch (error) {
       this.#transactional = undefined
-      await this.#clients.disconnect(producer)
+      await this.#clients.discard(producer)
       if (!isCommitting) throw translated(error, 'publishing', 'not-applied')
       if (await this.#settle(jobs, deliveries, error)) return deliveries
       throw translated(error, 'publishing', 'not-applied')

@@ -1,6 +1,6 @@
 import type { Timer } from '../../platform/platform.ts'
 import type { Clients } from './client.ts'
-import { call } from './client.ts'
+import { blockingCall, call } from './client.ts'
 import type { Consumer, Message } from './client-types.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { ReadCursor } from './read-cursor.ts'
@@ -48,7 +48,7 @@ export class ReadConsumer {
   async meet(topic: string): Promise<void> {
     if (this.#topics.has(topic)) return
     const options = { topic, timeout: this.#clients.operationMs }
-    await call((done) => this.#consumer.getMetadata(options, done))
+    await blockingCall((done) => this.#consumer.getMetadata(options, done))
     this.#topics.add(topic)
   }
 

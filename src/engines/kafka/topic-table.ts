@@ -1,6 +1,6 @@
 import { SemelError } from '../../errors.ts'
 import { sleep } from '../../platform/wait.ts'
-import { type Clients, call } from './client.ts'
+import { blockingCall, type Clients } from './client.ts'
 import type { Admin, TopicDescription } from './client-types.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 
@@ -42,7 +42,9 @@ export class TopicTable {
     const options = { timeout: this.#clients.operationMs }
     let found: TopicDescription | undefined
     try {
-      ;[found] = await call<TopicDescription[]>((done) => this.#admin.describeTopics([name], options, done))
+      ;[found] = await blockingCall<TopicDescription[]>((done) =>
+        this.#admin.describeTopics([name], options, done),
+      )
     } catch (error) {
       throw translated(error, `asking for topic ${name}`, 'not-applied')
     }
@@ -71,7 +73,7 @@ export class TopicTable {
     if (found !== undefined) return found
     const wanted = { topic: name, num_partitions: partitions, replication_factor: -1, config }
     try {
-      await call<void>((done) => this.#admin.createTopic(wanted, this.#clients.operationMs, done))
+      await blockingCall<void>((done) => this.#admin.createTopic(wanted, this.#clients.operationMs, done))
     } catch (error) {
       if (clientCode(error) !== topicExists) throw translated(error, `creating topic ${name}`, 'unknown')
     }
@@ -83,7 +85,9 @@ export class TopicTable {
     if (topic.partitions >= partitions) return topic
     const { operationMs } = this.#clients
     try {
-      await call<void>((done) => this.#admin.createPartitions(topic.name, partitions, operationMs, done))
+      await blockingCall<void>((done) =>
+        this.#admin.createPartitions(topic.name, partitions, operationMs, done),
+      )
     } catch (error) {
       if (clientCode(error) !== otherCount)
         throw translated(error, `adding partitions to ${topic.name}`, 'unknown')
