@@ -133,15 +133,19 @@ describe('copyTopic', () => {
   })
 
   test('is stopped by its signal, goes on in the next call, and takes what has come meanwhile', async () => {
+    await using database = await freshDatabase(server)
+    await using proxy = await startPostgresProxy(database)
     await using from = await open(sqlite({ file: newFile() }))
-    await using to = await open(sqlite({ file: newFile() }))
+    await using to = await open(postgres({ url: proxy.url }))
     await publishItems(from, 20_000)
     const stop = new AbortController()
     const reason = new Error('enough')
-    const onProgress = ({ copied }: { copied: number }) => {
-      if (copied > 0) stop.abort(reason)
-    }
-    await assert.rejects(copyTopic({ from, to, topic: items, signal: stop.signal, onProgress }), reason)
+    const second = proxy.trap({ kind: 'hold-request', statement: (sql) => /\.write\(/.test(sql), nth: 2 })
+    const stopped = assert.rejects(copyTopic({ from, to, topic: items, signal: stop.signal }), reason)
+    await second.sprung()
+    stop.abort(reason)
+    second.cut()
+    await stopped
     const part = (await readAll(to, items)).length
     assert.ok(part > 0 && part < 20_000, `${part} events`)
 
