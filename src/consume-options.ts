@@ -16,6 +16,12 @@ export interface ConsumeOptions {
   /** Where a new group begins. Default `earliest`. Time: ms since 1970 or a Date. */
   readonly startAt?: 'earliest' | 'latest' | { readonly time: number | Date } | undefined
   readonly retry?: RetryOptions | undefined
+  /**
+   * Remembers the ids of the group's events for `windowMs` on the append clock: another event of the same id, in the same
+   * partition of its topic, is passed over; with other content it is a dead letter, ID_CONFLICT (N7). For logs that do not
+   * know ids, such as Kafka's. Exact also after crashes and takeovers, except with at-most-once. Default: no inbox.
+   */
+  readonly inbox?: { readonly windowMs: number } | undefined
   /** An attempt fails after this long. Default 30 s. */
   readonly handlerTimeoutMs?: number | undefined
   /**
@@ -40,6 +46,7 @@ const names: readonly (keyof ConsumeOptions)[] = [
   'concurrency',
   'startAt',
   'retry',
+  'inbox',
   'handlerTimeoutMs',
   'leaseMs',
   'windowEvents',
@@ -86,8 +93,17 @@ export function resolveConsume(options: ConsumeOptions): GroupSettings {
     }),
     retry: resolveRetry(options.retry),
     startAt: resolveStart(options.startAt),
+    inboxWindowMs: resolveInbox(options.inbox),
     strict: options.strict ?? guarantee === 'exactly-once',
   }
+}
+
+function resolveInbox(inbox: ConsumeOptions['inbox']): number {
+  if (inbox === undefined) return 0
+  const given = requireOptions('inbox', inbox)
+  checkOptionNames('inbox', given, ['windowMs'])
+  const { dedupWindowMsDefault: fallback, dedupWindowMsMax: max } = limits
+  return wholeNumber('inbox.windowMs', given.windowMs, { min: 1, max, fallback })
 }
 
 function resolveStart(startAt: ConsumeOptions['startAt']): StartAt {

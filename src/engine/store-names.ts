@@ -14,6 +14,8 @@ export const storeNames = {
   sourceMark: 'semel.source-mark',
   /** How far events were handed to handlers, for the `redelivered` hint (L2). */
   handedOut: 'semel.handed-out',
+  /** Ids that the group has accepted within its window (N7). */
+  inbox: 'semel.inbox',
   /** What keeps the outbox's sequencer from going on. */
   outbox: 'semel.outbox',
 } as const

@@ -5,6 +5,7 @@ import { limits } from '../limits.ts'
 import type { Timer } from '../platform/platform.ts'
 import { channels } from './channels.ts'
 import type { Emitted } from './event-transaction.ts'
+import type { Inbox } from './inbox.ts'
 import { noteReached } from './reached.ts'
 import { encodeMark, isApart, type SourceMark } from './source-mark.ts'
 import type { SqlSession } from './sql-session.ts'
@@ -40,6 +41,7 @@ export class Committer {
   readonly #window: Window
   readonly #state: StateCache
   readonly #sql: SqlSession
+  readonly #inbox: Inbox | undefined
   readonly #onCommitted: () => void
   readonly #onFailed: (error: unknown) => void
   #emits = new Map<string, EmitBatch>()
@@ -57,7 +59,7 @@ export class Committer {
 
   constructor(
     context: TaskContext,
-    parts: { window: Window; state: StateCache; sql: SqlSession },
+    parts: { window: Window; state: StateCache; sql: SqlSession; inbox: Inbox | undefined },
     start: { from: number | undefined; finishedStored: string },
     on: { committed: () => void; failed: (error: unknown) => void },
   ) {
@@ -65,6 +67,7 @@ export class Committer {
     this.#window = parts.window
     this.#state = parts.state
     this.#sql = parts.sql
+    this.#inbox = parts.inbox
     this.#from = start.from
     this.#finishedStored = start.finishedStored
     this.#onCommitted = on.committed
@@ -195,6 +198,7 @@ export class Committer {
     this.#from = unit.to
     noteReached(this.#context, unit.to)
     this.#state.trim()
+    this.#inbox?.trim()
     this.#sql.thaw()
     this.#onCommitted()
     this.poke(workload)
@@ -219,7 +223,7 @@ export class Committer {
       to: this.#position,
       logId: this.#context.source.logId,
       appends: [...this.#emits.values()],
-      state: [...this.#state.seal(), ...ownChanges(this.#ownState)],
+      state: [...this.#state.seal(), ...(this.#inbox?.seal() ?? []), ...ownChanges(this.#ownState)],
     }
     this.#emits = new Map()
     this.#ownState = new Map()

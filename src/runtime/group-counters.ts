@@ -8,6 +8,8 @@ export class GroupCounters {
   retries = 0
   timeouts = 0
   deadLetters = 0
+  /** Events that the inbox left out. */
+  duplicates = 0
   redriven = 0
   emitted = 0
   units = 0

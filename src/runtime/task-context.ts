@@ -21,6 +21,8 @@ export interface GroupSettings {
   readonly handlerTimeoutMs: number
   readonly retry: RetryPolicy
   readonly startAt: StartAt
+  /** How long the group remembers an event's id (N7). 0: not at all. */
+  readonly inboxWindowMs: number
   readonly leaseMs: number
   /** Refuse `bus.publish` inside exactly-once handlers. */
   readonly strict: boolean

@@ -8,6 +8,7 @@ import { channels } from './channels.ts'
 import { Committer } from './committer.ts'
 import { Dispatcher, type DispatcherEvents } from './dispatcher.ts'
 import type { EventTransaction } from './event-transaction.ts'
+import { Inbox, type Verdict } from './inbox.ts'
 import { RoundRobin } from './prepare-call.ts'
 import { RedriveLane } from './redrive-lane.ts'
 import type { Slot } from './slot.ts'
@@ -49,6 +50,7 @@ export class TaskSession implements DispatcherEvents {
   readonly #committer: Committer
   readonly #dispatcher: Dispatcher
   readonly #redrive: RedriveLane
+  readonly #inbox: Inbox | undefined
   readonly #abort = new AbortController()
   #failure: { readonly error: unknown } | undefined
   #stopping = false
@@ -65,7 +67,9 @@ export class TaskSession implements DispatcherEvents {
     this.#window = new Window(start.position, start.finished)
     this.#state = new StateCache(sink, lease.task, context.storeNames, () => this.#window.upcomingKeys())
     this.#sql = new SqlSession(sink, lease, this.#abort.signal, monotonic)
-    const parts = { window: this.#window, state: this.#state, sql: this.#sql }
+    const { inboxWindowMs } = context.settings
+    if (inboxWindowMs > 0) this.#inbox = new Inbox(sink, lease.task, inboxWindowMs)
+    const parts = { window: this.#window, state: this.#state, sql: this.#sql, inbox: this.#inbox }
     const from = { from: start.stored, finishedStored: start.finishedStored }
     this.#committer = new Committer(context, parts, from, {
       committed: () => this.progressed(),
@@ -150,7 +154,7 @@ export class TaskSession implements DispatcherEvents {
     if (this.#failure !== undefined) return
     this.#committer.add(tx.succeed())
     for (const name of this.#state.storeNames) this.#context.storeNames.add(name)
-    if (slot.redrive === undefined) this.#window.finish(slot)
+    if (slot.redrive === undefined) this.#finish(slot)
     else this.#redrive.finished(slot, this.#committer, undefined)
   }
 
@@ -166,8 +170,13 @@ export class TaskSession implements DispatcherEvents {
     }
     if (slot.redrive === undefined) {
       this.#committer.setOwnState(storeNames.deadLetters, deadLetterKey(slot.offset), value)
-      this.#window.finish(slot)
+      this.#finish(slot)
     } else this.#redrive.finished(slot, this.#committer, value)
+  }
+
+  #finish(slot: Slot): void {
+    this.#inbox?.finished(slot)
+    this.#window.finish(slot)
   }
 
   progressed(): void {
@@ -219,9 +228,20 @@ export class TaskSession implements DispatcherEvents {
     }
     this.#idlePollMs = limits.pollMsMax
     if (claiming && !(await this.#claim(result))) return false
+    const verdicts = await this.#inbox?.judge(result.events)
     await this.#prefetchState(result.events)
-    this.#window.add(result.events, result.next)
+    this.#admit(result, verdicts)
     return result.next < result.end && this.#window.ready < limits.readEventsMax / 2
+  }
+
+  #admit({ events, next }: ReadResult, verdicts: ReadonlyMap<number, Verdict> | undefined): void {
+    const conflicts = this.#window.add(events, next, verdicts)
+    this.#context.counters.duplicates += (verdicts?.size ?? 0) - conflicts.length
+    for (const slot of conflicts) {
+      const { topic, partition } = this.#context.lease.task
+      const reason = `${topic}/${partition} holds another event of the id ${JSON.stringify(slot.id)}`
+      this.exhausted(slot, new SemelError('ID_CONFLICT', reason), 0)
+    }
   }
 
   /** At-most-once: waits until the position past these events is durable. Only then may a handler see them. */

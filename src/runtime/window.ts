@@ -1,4 +1,5 @@
 import type { StoredEvent } from '../event/event.ts'
+import type { Verdict } from './inbox.ts'
 import { Slot } from './slot.ts'
 import type { SourceMark } from './source-mark.ts'
 
@@ -49,16 +50,25 @@ export class Window {
     return this.#passed
   }
 
-  /** Adds what was read. Events finished in an earlier life are skipped. */
-  add(events: readonly StoredEvent[], next: number): void {
+  /** Adds what was read. Duplicates and events finished in an earlier life are skipped. Answers those in conflict. */
+  add(
+    events: readonly StoredEvent[],
+    next: number,
+    verdicts?: ReadonlyMap<number, Verdict>,
+  ): readonly Slot[] {
+    const conflicts: Slot[] = []
     for (const event of events) {
       const slot = new Slot(event)
       this.#slots.push(slot)
+      const verdict = verdicts?.get(event.offset)
       if (this.#finishedBefore.length > 0 && this.#wasFinished(event.offset)) this.#markDone(slot)
+      else if (verdict === 'duplicate') this.#markDone(slot)
+      else if (verdict === 'conflict') conflicts.push(slot)
     }
     this.#nextRead = next
     this.#finishedBefore = this.#finishedBefore.filter(([, to]) => to > next)
     this.#advance()
+    return conflicts
   }
 
   /** The next slot to start, in offset order. */

@@ -187,7 +187,7 @@ function refuseDedup({ name, dedupWindowMs }: TopicSpec): void {
     `topic ${name} asks for deduplication at publishing, which Kafka's brokers do not have (N7)`,
     {
       field: 'dedup',
-      hint: 'declare the topic with dedup: false; effects of a repeated event are taken once per group',
+      hint: 'declare the topic with dedup: false, and consume with inbox: { windowMs }',
     },
   )
 }

@@ -71,7 +71,9 @@ function judgeVisibility({ facts }: GuaranteeSetting): Judgement {
 /** N1 to N5 need ids that are recognised at publishing, and a window to remember them for. */
 function judgeDedup({ facts, topics }: GuaranteeSetting): Judgement {
   if (facts.dedup === 'inbox')
-    return partly('ids are recognised by the inbox of each group, when an event is handled')
+    return partly(
+      'not at publishing: a group that asks for an inbox recognises ids when events are handled (N7)',
+    )
   const without = topics.filter(({ dedupWindowMs }) => dedupWindowMs === 0).map(({ name }) => name)
   if (without.length === 0) return holds()
   const list = without.join(', ')
@@ -342,6 +344,16 @@ export const dedupClauses: readonly Clause[] = [
     proofs: [
       proofIf({ dedup: 'topic' }, `${conformance}/dedup.ts`, 'ids are compared exactly'),
       proofOn(['sqlite'], 'test/engines/sqlite/dedup.test.ts', 'any mix of appends, seals, merges'),
+    ],
+  },
+  {
+    id: 'N7',
+    text: 'a group with an inbox passes over an id it accepted within the window, in each partition, exactly',
+    kind: 'promise',
+    judge: always,
+    proofs: [
+      proof('test/runtime/inbox.test.ts', 'N7, X1: commits that fail or lie, members that come and go'),
+      proofOn(['kafka'], 'test/kafka/inbox.test.ts', 'N7: duplicates from any producer count once'),
     ],
   },
 ]
