@@ -19,7 +19,7 @@ const list = (counts: Readonly<Record<string, number>>): string =>
 function kindTable(totals: Totals): string[] {
   const rows = kindsOf().map(({ name, what, target }) => {
     const { done = 0, void: nothing = 0, seconds = 0, nextSeed = 1 } = totals.kinds[name] ?? {}
-    const seeds = name === 'points' || done === 0 ? '' : `1 to ${nextSeed - 1}`
+    const seeds = name === 'points' || name === 'calls' || done === 0 ? '' : `1 to ${nextSeed - 1}`
     const found = totals.violations.filter(({ kind }) => kind === name).length
     const goal = Number.isFinite(target) ? count(target) : 'all'
     return line([what, count(done), goal, count(nothing), seeds, `${count(seconds / 60)} min`, found])
@@ -34,7 +34,7 @@ function kindTable(totals: Totals): string[] {
 function scenarioLines({ points }: Totals): string[] {
   return Object.entries(points).map(
     ([name, { killed, exhausted }]) =>
-      `- ${name}: ${killed} points, ${exhausted.length} of the steps to their end`,
+      `- ${name}: ${killed} points, ${exhausted.length} of the steps or calls to their end`,
   )
 }
 

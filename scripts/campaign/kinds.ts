@@ -2,8 +2,10 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { crashPointNames } from '../../src/engines/sqlite/crash-points.ts'
 import { killAtPoints, killAtRandom, losePower } from '../../test/crash/chains.ts'
-import { type Scenario, scenarios } from '../../test/crash/crash-topics.ts'
+import { mixedScenario, type Scenario, scenarios } from '../../test/crash/crash-topics.ts'
 import { powerSkip } from '../../test/crash/power.ts'
+import { requireStrace } from '../../test/crash/strace.ts'
+import { calls, killAtCalls } from '../../test/crash/syscall-kills.ts'
 import { root } from '../run.ts'
 import type { EngineName } from '../soak/storage.ts'
 import { kindOf, type MixedRun, type Totals } from './totals.ts'
@@ -14,6 +16,7 @@ const seedsPerUnit = 25
 const lossesPerUnit = 10
 const killsPerUnit = 10
 const pointsPerUnit = 8
+const callsPerUnit = 6
 /** A mixed run below this is void. */
 const operationsPerSecondLeast = 1_000
 
@@ -121,6 +124,42 @@ const crashPoints: Kind = {
   },
 }
 
+const callsName = `writes and flushes of: ${nameOf(mixedScenario)}`
+
+/** The next of the calls that have more of them, those of one call together. */
+function nextCalls(totals: Totals): readonly { call: (typeof calls)[number]; when: number }[] {
+  const { next, exhausted } = progressOf(totals, callsName)
+  return calls
+    .filter((call) => !exhausted.includes(call))
+    .flatMap((call) =>
+      Array.from({ length: callsPerUnit }, (_, n) => ({ call, when: (next[call] ?? 1) + n })),
+    )
+    .slice(0, callsPerUnit)
+}
+
+const crashCalls: Kind = {
+  name: 'calls',
+  what: 'kills at each write, flush, truncation and removal of a file in a scenario',
+  target: Number.POSITIVE_INFINITY,
+  unitSeconds: 15,
+  next: (totals) => {
+    const points = nextCalls(totals)
+    return points.length === 0 ? undefined : points.map(({ call, when }) => `${call}:${when}`).join(' ')
+  },
+  run: async (totals) => {
+    requireStrace()
+    const points = nextCalls(totals)
+    const progress = progressOf(totals, callsName)
+    totals.points[callsName] = progress
+    for (const { call, when } of points) progress.next[call] = when + 1
+    const missed = await killAtCalls(points)
+    // Beyond the last of its calls, a life runs to its end.
+    if (missed.length === points.length) progress.exhausted.push(points[0]!.call)
+    progress.killed += points.length - missed.length
+    return { done: points.length - missed.length, void: missed.length }
+  },
+}
+
 /** The length that counts. Shorter runs are for trying: they are listed, and not counted. */
 export const mixedSecondsMeant = 300
 /** Starting, draining, and judging a run. */
@@ -185,6 +224,7 @@ export function kindsOf(mixedSeconds = mixedSecondsMeant): readonly Kind[] {
       simulate,
     ),
     crashPoints,
+    crashCalls,
     bySeed(
       { name: 'power', what: 'power losses', target: 2_000, unitSeconds: 15 },
       lossesPerUnit,
@@ -204,5 +244,6 @@ export function kindsOf(mixedSeconds = mixedSecondsMeant): readonly Kind[] {
     ),
     mixedRuns('sqlite', 'kills, pauses and restarts', mixedSeconds),
     mixedRuns('postgres', 'these, a killed server, cut and stalled connections', mixedSeconds),
+    mixedRuns('kafka', 'these, a broker that is killed, restarted and paused', mixedSeconds),
   ]
 }

@@ -1,18 +1,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync, rmSync } from 'node:fs'
 import { describe, test } from 'node:test'
-import { checkAfterFault, checkAtEnd, checkRecorded } from './crash-checks.ts'
 import { Place } from './crash-place.ts'
 import { requireStrace, straceSkip } from './strace.ts'
-
-/** Every call by which the writer changes a file or makes it durable. */
-const calls = ['pwrite64', 'fsync', 'fdatasync', 'ftruncate', 'unlink'] as const
-type Call = (typeof calls)[number]
-
-interface Point {
-  readonly call: Call
-  readonly when: number
-}
+import { type Call, calls, killAtCalls } from './syscall-kills.ts'
 
 /** Lives of one file. */
 const chainLength = 6
@@ -49,27 +40,6 @@ function spread(count: number, last: number): number[] {
   return [...new Set(points)]
 }
 
-/** Lives on one file, each killed at a call; answers how many of the kills hit. */
-async function killAt(points: readonly Point[]): Promise<number> {
-  using place = new Place()
-  let logged = 0
-  for (const { call, when } of points) {
-    const inject = `inject=${call}:signal=SIGKILL:when=${when}`
-    // Not with --seccomp-bpf: strace 6.1 then injects nothing.
-    const under = ['strace', '-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', inject]
-    const signal = await place.live(logged, { under })
-    if (signal !== null) {
-      assert.equal(signal, 'SIGKILL')
-      place.died('kill')
-    }
-    logged = await checkAfterFault(place)
-  }
-  assert.equal(await place.live(logged), null)
-  await checkAtEnd(place)
-  checkRecorded(place, { minOk: { publish: 40, handle: 80 }, occurred: { suppressedDuplicates: 1 } })
-  return place.kills
-}
-
 describe('a process killed at the n-th write or flush of its writer', { skip: straceSkip }, () => {
   test('nothing lost, doubled or out of order (D1, D5, N4, X1)', async (t) => {
     requireStrace()
@@ -91,10 +61,10 @@ describe('a process killed at the n-th write or flush of its writer', { skip: st
     const next = chains.values()
     const work = async (): Promise<void> => {
       for (const chain of next) {
-        const kills = await killAt(chain).catch((cause: unknown) => {
+        const missed = await killAtCalls(chain).catch((cause: unknown) => {
           throw new Error(`killed at ${JSON.stringify(chain)}`, { cause })
         })
-        hits += kills
+        hits += chain.length - missed.length
       }
     }
     await Promise.all([work(), work()])
