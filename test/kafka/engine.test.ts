@@ -250,3 +250,23 @@ test('without the client, opening says which package is missing', async () => {
     return hasCode(error, 'DRIVER_MISSING') && String(error).includes('@confluentinc/kafka-javascript')
   })
 })
+
+test('who asks for the status while its broker is killed and starts again gets an error that says so, or the answer (K1)', async () => {
+  const { engine } = await opening()
+  await leaseOf(engine)
+  const owners = async () => {
+    const { groups } = await engine.status().catch((error: unknown) => {
+      assert.ok(isSemelError(error) && error.retryable && error.outcome === 'not-applied', String(error))
+      return { groups: [] }
+    })
+    return groups.map(({ owner }) => owner)
+  }
+  assert.deepEqual(await owners(), ['m'])
+  const [node] = broker.brokers
+  await node!.kill9()
+  const asked = Array.from({ length: 5 }, owners)
+  await node!.start()
+  await Promise.all(asked)
+  await until(async () => (await owners())[0] === 'm', 60_000)
+  await engine.close()
+})

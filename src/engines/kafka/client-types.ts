@@ -169,11 +169,6 @@ export interface Admin {
     options: { timeout?: number },
     done: Done<TopicDescription[]>,
   ): void
-  describeGroups(
-    groups: readonly string[],
-    options: { timeout?: number },
-    done: Done<GroupDescriptions>,
-  ): void
   listConsumerGroupOffsets(
     groups: readonly { groupId: string; partitions?: readonly TopicPartition[] }[],
     options: { timeout?: number; requireStableOffsets?: boolean },
@@ -204,18 +199,5 @@ export interface TopicDescription {
     readonly leader: { readonly id: number } | null
     readonly isr: readonly { readonly id: number }[]
     readonly replicas: readonly { readonly id: number }[]
-  }[]
-}
-
-export interface GroupDescriptions {
-  readonly groups: readonly {
-    readonly groupId: string
-    readonly state: number
-    readonly type: number
-    readonly members: readonly {
-      readonly memberId: string
-      readonly clientId: string
-      readonly assignment: { readonly topicPartitions: readonly TopicPartition[] }
-    }[]
   }[]
 }

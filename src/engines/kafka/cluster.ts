@@ -5,6 +5,7 @@ import { BrokerConnection } from './broker-connection.ts'
 import { BrokerError } from './broker-error.ts'
 import { type Ask, type BrokerAddress, liveBrokers, settingsOf } from './broker-questions.ts'
 import type { Config } from './client-types.ts'
+import { coordinatorOf } from './group-questions.ts'
 
 type Place = Pick<BrokerAddress, 'host' | 'port'>
 
@@ -12,6 +13,8 @@ const defaultPort = 9092
 const connectMs = 5_000
 const unknownTopic = 3
 const askAgainMs = 20
+/** The coordinator is loading, is not known yet, or is another one by now. */
+const coordinatorMoves: readonly number[] = [14, 15, 16]
 
 /** The brokers as they are reached without the client, for the few questions that it cannot ask. */
 export class Cluster {
@@ -51,14 +54,29 @@ export class Cluster {
 
   /** Settings of a topic that is there: a broker may hear of a new one a moment after the client did. */
   async topicSettings(name: string, keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    return await this.#untilNot([unknownTopic], () =>
+      this.withAny((ask) => settingsOf(ask, 'topic', name, keys)),
+    )
+  }
+
+  /** Asks the broker that leads a group. */
+  async withCoordinator<T>(group: string, work: (ask: Ask) => Promise<T>): Promise<T> {
+    return await this.#untilNot(coordinatorMoves, async () => {
+      const place = await this.withAny((ask) => coordinatorOf(ask, group))
+      return await this.at(place, work)
+    })
+  }
+
+  /** Asks again while the answer is one of these codes, within the deadline of one question. */
+  async #untilNot<T>(codes: readonly number[], work: () => Promise<T>): Promise<T> {
     const { clock } = this.#platform
     const until = clock.monotonic() + this.#timeoutMs
     for (;;) {
       try {
-        return await this.withAny((ask) => settingsOf(ask, 'topic', name, keys))
+        return await work()
       } catch (error) {
-        const isNew = error instanceof BrokerError && error.code === unknownTopic
-        if (!isNew || clock.monotonic() > until) throw error
+        const isPassing = error instanceof BrokerError && codes.includes(error.code)
+        if (!isPassing || clock.monotonic() > until) throw error
       }
       await sleep(this.#platform, askAgainMs)
     }

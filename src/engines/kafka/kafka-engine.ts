@@ -22,12 +22,12 @@ import type { EngineStatus } from '../../engine/status.ts'
 import { assert, hasCode, SemelError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { AppendWatch } from './append-watch.ts'
-import { offersConsumerProtocol } from './broker-questions.ts'
 import { Clients, loadClient } from './client.ts'
 import type { Admin, ClientModule, Config } from './client-types.ts'
 import { Cluster } from './cluster.ts'
 import { kafkaFacts } from './facts.ts'
 import { GroupMember, type MemberParts, taskName } from './group-member.ts'
+import { offersConsumerProtocol } from './group-questions.ts'
 import { translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import { KafkaLog } from './kafka-log.ts'
@@ -261,10 +261,9 @@ export class KafkaEngine implements Engine {
   }
 
   async status(): Promise<EngineStatus> {
-    const { admin, cluster, context, ends, log, members, parts, registry } = this.#open
+    const { cluster, context, ends, log, members, parts, registry } = this.#open
     return await kafkaStatus({
       ...parts,
-      admin,
       cluster,
       ends,
       log,

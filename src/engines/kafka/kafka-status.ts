@@ -7,10 +7,9 @@ import type {
   TopicStatus,
 } from '../../engine/status.ts'
 import { storeNames } from '../../engine/store-names.ts'
-import { blockingCall, type Clients } from './client.ts'
-import type { Admin, GroupDescriptions } from './client-types.ts'
 import type { Cluster } from './cluster.ts'
 import type { GroupMember } from './group-member.ts'
+import { describeGroup } from './group-questions.ts'
 import { hangingText, hangingTransactions } from './hanging-transactions.ts'
 import { translated } from './kafka-errors.ts'
 import type { KafkaLog } from './kafka-log.ts'
@@ -22,8 +21,6 @@ import type { TaskView } from './task-view.ts'
 import type { TopicTable } from './topic-table.ts'
 
 export interface StatusParts {
-  readonly clients: Clients
-  readonly admin: Admin
   readonly names: KafkaNames
   readonly topics: TopicTable
   readonly registry: Registry
@@ -118,26 +115,23 @@ async function waitingSince(parts: StatusParts, task: TaskId, position: number):
 }
 
 async function groupsNow(parts: StatusParts, groups: readonly string[]): Promise<Map<string, GroupNow>> {
-  const now = new Map<string, GroupNow>(groups.map((group) => [group, { members: [], owners: new Map() }]))
-  if (groups.length === 0) return now
-  const ids = new Map(groups.map((group) => [parts.names.group(group), group]))
   try {
-    const options = { timeout: parts.clients.operationMs }
-    const answer = await blockingCall<GroupDescriptions>((done) =>
-      parts.admin.describeGroups([...ids.keys()], options, done),
-    )
-    for (const { groupId, members } of answer.groups) {
-      const owners = new Map<string, string>()
-      for (const { clientId, assignment } of members) {
-        for (const { topic, partition } of assignment.topicPartitions)
-          owners.set(`${topic}/${partition}`, clientId)
-      }
-      now.set(ids.get(groupId)!, { members: [...new Set(members.map(({ clientId }) => clientId))], owners })
-    }
-    return now
+    const answers = groups.map(async (group): Promise<[string, GroupNow]> => {
+      return [group, await groupNow(parts, group)]
+    })
+    return new Map(await Promise.all(answers))
   } catch (error) {
     throw translated(error, 'asking for groups', 'not-applied')
   }
+}
+
+async function groupNow({ cluster, names }: StatusParts, group: string): Promise<GroupNow> {
+  const { members } = await describeGroup(cluster, names.group(group))
+  const owners = new Map<string, string>()
+  for (const { clientId, assigned } of members) {
+    for (const { topic, partition } of assigned) owners.set(`${topic}/${partition}`, clientId)
+  }
+  return { members: [...new Set(members.map(({ clientId }) => clientId))], owners }
 }
 
 const noReport = { inFlight: 0, retries: 0, handled: 0, commitMs: { p50: 0, p99: 0 } }

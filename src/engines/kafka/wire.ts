@@ -53,6 +53,10 @@ export class Reader {
     const length = this.#varint() - 1
     return length < 0 ? undefined : this.#bytes.toString('utf8', this.#step(length), this.#at)
   }
+  /** As in versions that are not flexible. */
+  shortText(): string {
+    return this.#bytes.toString('utf8', this.#step(this.int16()), this.#at)
+  }
   bytes(): Buffer {
     const length = Math.max(0, this.#varint() - 1)
     const from = this.#step(length)

@@ -1,13 +1,10 @@
 import type { BrokerAccess } from '../../../src/engines/kafka/broker-access.ts'
 import { BrokerConnection } from '../../../src/engines/kafka/broker-connection.ts'
 import * as questions from '../../../src/engines/kafka/broker-questions.ts'
+import * as groups from '../../../src/engines/kafka/group-questions.ts'
 import { realPlatform } from '../../../src/platform/real-platform.ts'
 
-export type {
-  ActiveProducer,
-  GroupState,
-  OpenTransaction,
-} from '../../../src/engines/kafka/broker-questions.ts'
+export type { ActiveProducer, OpenTransaction } from '../../../src/engines/kafka/broker-questions.ts'
 
 // The engine's own questions, each over a connection of its own to one broker on loopback.
 
@@ -41,5 +38,4 @@ export const transactionsOf = (port: number, states?: readonly string[]) =>
 export const producersOf = (port: number, topic: string, partition: number) =>
   ask(port, (one) => questions.producersOf(one, topic, partition))
 
-export const groupState = (port: number, group: string) =>
-  ask(port, (one) => questions.groupState(one, group))
+export const groupState = (port: number, group: string) => ask(port, (one) => groups.groupState(one, group))
