@@ -13,6 +13,8 @@ export interface Orders {
   perSecond: number
   publishFor: number
 }
+// Whoever judges is gone: nobody would read what comes of this. From here on, as opening may take for ever.
+process.on('disconnect', () => process.exit())
 const orders: Orders = JSON.parse(process.argv[2]!)
 const underWayMax = 2_000
 const notes = openSync(orders.notes, 'a')
@@ -50,8 +52,6 @@ let stopping = false
 process.on('message', () => {
   stopping = true
 })
-// Whoever judges is gone: nobody would read what comes of this.
-process.on('disconnect', () => process.exit())
 const started = performance.now()
 let n = 0
 let underWay = 0
