@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -121,6 +121,36 @@ describe('a disk that fails under the writer', { concurrency: 2 }, () => {
     assert.deepEqual(codesOf(ends), ['ok', 'ENGINE_FAILED'])
     assert.ok(read > 0)
     await checkKept(place, ends, 'EFBIG')
+  })
+
+  test('writes that are cut short: told, and no half of one is read (D5)', {
+    skip: straceSkip,
+  }, async () => {
+    requireStrace()
+    for (const limit of [50_000, 61_234]) {
+      using place = new Place()
+      await makeFile(place)
+      const trace = `${place.file}.trace`
+      const under = [
+        'strace',
+        '-f',
+        '-qq',
+        '-o',
+        trace,
+        '-e',
+        'trace=pwrite64',
+        'prlimit',
+        `--fsize=${limit}`,
+      ]
+      const { ends } = runUnder(under, place, 'short writes')
+      const writes = [...readFileSync(trace, 'utf8').matchAll(/, (\d+), \d+\) += (\d+)$/gm)]
+      assert.ok(
+        writes.some(([, asked, written]) => Number(written) < Number(asked)),
+        'a write must be cut short',
+      )
+      assert.deepEqual(codesOf(ends), ['ok', 'ENGINE_FAILED'])
+      await checkKept(place, ends, 'short writes')
+    }
   })
 
   test('a disk that is full, and has space again: goes on without a new start', {
