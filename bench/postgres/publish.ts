@@ -15,7 +15,7 @@ export const publishBatch: BenchCase = {
   programs: {
     semel: async (): Promise<Figures> => {
       await using bus = await openPostgresBus()
-      return await publishBatchOn(bus, 300_000)
+      return await publishBatchOn(bus, 800_000)
     },
     'insert … select unnest of 1,000': (): Promise<Figures> =>
       byHand(1, async (pool) => {
@@ -38,7 +38,7 @@ export const publishConcurrent: BenchCase = {
   programs: {
     semel: async (): Promise<Figures> => {
       await using bus = await openPostgresBus()
-      return await publishConcurrentOn(bus, 150_000)
+      return await publishConcurrentOn(bus, 200_000)
     },
     'insert per event, 20 connections': (): Promise<Figures> =>
       byHand(connections, async (pool) => {

@@ -14,6 +14,7 @@ const migrations = [
   '0006-ids.sql',
   '0007-status.sql',
   '0008-outbox.sql',
+  '0009-plans.sql',
 ] as const
 
 /** Version of the schema that this program knows. */

@@ -1,7 +1,6 @@
 import { assert } from '../../errors.ts'
 
 const kib = 1024
-const mib = 1024 * kib
 const second = 1000
 
 /** Bounds of this engine alone, each with its unit. Chosen by measuring; bench/postgres-*.ts measures again. */
@@ -32,9 +31,9 @@ export const postgresLimits = {
   /** Events in one row, and characters of its body. */
   rowEventsMax: 256,
   rowCharsTarget: 64 * kib,
-  /** What shares one transaction. */
+  /** What shares one transaction. From so many bytes on, whatever else waits is left for the next one. */
   groupRequestsMax: 256,
-  groupBytesMax: 16 * mib,
+  groupBytesTarget: 32 * kib,
   rowsPerRead: 512,
   rowsPerCatchUp: 500,
 

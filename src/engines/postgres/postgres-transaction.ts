@@ -1,14 +1,15 @@
 import type { Row, SqlStatement, Unit, UnitTransaction } from '../../engine/engine.ts'
 import { isSemelError, SemelError } from '../../errors.ts'
 import { type PgQueryClass, queryClassOf } from './driver.ts'
+import { KeptStatements } from './kept-statements.ts'
 import { queryFailed, translated } from './postgres-errors.ts'
 import type { Session } from './session.ts'
-import { markName, StatementRow } from './statement-row.ts'
+import { firstMark, laterMark, StatementRow } from './statement-row.ts'
 import { commit, rollback } from './transaction.ts'
 import { unitRequest } from './write-requests.ts'
 import type { Writer } from './writer.ts'
 
-const markSql = `savepoint ${markName(0)}`
+const markSql = `savepoint ${firstMark}`
 
 /**
  * A user's transaction: BEGIN was sent, statements run, and the unit is written by the same statement as any other,
@@ -20,7 +21,9 @@ export class PostgresTransaction implements UnitTransaction {
   readonly #onEnd: () => void
   /** The server's number of this transaction, to notice if user code ended it and began another. */
   readonly #id: string
-  #isMarked = false
+  readonly #kept = new KeptStatements()
+  /** Marks that are set: the first, and those of statements that ran ahead, each inside of the one before. */
+  #marks = 0
   /** What ran ahead since the last mark. */
   #row: StatementRow | undefined
 
@@ -32,10 +35,13 @@ export class PostgresTransaction implements UnitTransaction {
   }
 
   get client(): unknown {
+    this.#kept.forget()
     return this.#session.client
   }
 
   async query(text: string, params: readonly unknown[]): Promise<readonly Row[]> {
+    // What changes tables takes no parameters.
+    if (params.length === 0) this.#kept.forget()
     try {
       const result = await this.#session.run(() => this.#session.client.query(text, params))
       this.#requireOpen()
@@ -53,8 +59,8 @@ export class PostgresTransaction implements UnitTransaction {
 
   #runAhead(Query: PgQueryClass, statements: readonly SqlStatement[]): Promise<readonly Row[] | undefined>[] {
     const { client } = this.#session
-    const row = new StatementRow(client, Query, statements, this.#isMarked)
-    this.#isMarked = true
+    const row = new StatementRow(client, Query, statements, { release: this.#marks > 0, kept: this.#kept })
+    this.#marks = statements.length
     this.#row = row
     const ended = this.#session.run(() => {
       client.query(row)
@@ -73,8 +79,8 @@ export class PostgresTransaction implements UnitTransaction {
   }
 
   async mark(): Promise<void> {
-    await this.#command(this.#isMarked ? `release ${markSql}; ${markSql}` : markSql)
-    this.#isMarked = true
+    await this.#command(this.#marks > 0 ? `release ${markSql}; ${markSql}` : markSql)
+    this.#marks = 1
     this.#row = undefined
   }
 
@@ -86,8 +92,10 @@ export class PostgresTransaction implements UnitTransaction {
       if (row.failedAt < from) return
       // The transaction had failed before, and somebody kept that: an older mark would undo what others did.
       if (row.failedAt === from && row.isUnmarked) throw queryFailed(await row.ended.catch((error) => error))
+      this.#marks = row.marks
     }
-    if (this.#isMarked) await this.#command(`rollback to savepoint ${markName(from)}`)
+    if (this.#marks > 0) await this.#command(restoreSql(this.#marks, from))
+    this.#marks = Math.min(this.#marks, from + 1)
     this.#row = undefined
   }
 
@@ -119,6 +127,7 @@ export class PostgresTransaction implements UnitTransaction {
       if (conflict !== undefined) throw conflict
       await commitOrUnknown(this.#session)
       round.settle(written)
+      round.answer(written)
       this.#writer.noteWritten()
     } catch (error) {
       await rollback(this.#session)
@@ -157,6 +166,13 @@ export class PostgresTransaction implements UnitTransaction {
     this.#session.release()
     this.#onEnd()
   }
+}
+
+/** Back to a mark: to the youngest first, which is all that a transaction that has failed allows. */
+function restoreSql(marks: number, from: number): string {
+  if (from === 0) return `rollback to savepoint ${firstMark}`
+  const back = `rollback to savepoint ${laterMark}`
+  return [back, ...Array(marks - 1 - from).fill(`release savepoint ${laterMark}; ${back}`)].join('; ')
 }
 
 async function commitOrUnknown(session: Session): Promise<void> {

@@ -47,6 +47,7 @@ export async function askIdentity(session: Session): Promise<ServerIdentity> {
     isStandby: row[2] === 't',
     isReadOnly: row[3] === 'on',
     settings: {
+      pg_is_in_recovery: row[2] === 't' ? 'on' : 'off',
       fsync: row[4]!,
       synchronous_commit: row[5]!,
       full_page_writes: row[6]!,

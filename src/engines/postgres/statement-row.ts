@@ -1,14 +1,14 @@
 import type { Row, SqlStatement } from '../../engine/engine.ts'
 import type { PgClient, PgQuery, PgQueryClass, PgWire } from './driver.ts'
+import type { KeptStatements } from './kept-statements.ts'
 
-/** Name of the mark before the n-th statement. */
-export function markName(n: number): string {
-  return `semel_mark_${n}`
-}
+/** The first mark of a row has a name of its own; all others share one, and the server finds the youngest. */
+export const firstMark = 'semel_mark_0'
+export const laterMark = 'semel_mark'
 
 /**
- * Statements, each behind a savepoint of its own, sent in one write and answered in one: parse, bind and execute for
- * each, and a single sync. After an error the server skips the rest until the sync, so nothing runs behind a failure.
+ * Statements, each behind a savepoint of its own, sent in one write and answered in one: bind and execute for each, and
+ * a single sync. After an error the server skips the rest until the sync, so nothing runs behind a failure.
  *
  * This is what the driver calls a submittable: it writes the messages, and the client brings the answers here in turn.
  */
@@ -18,7 +18,11 @@ export class StatementRow {
   /** When the server has answered all; rejects with the first failure. */
   readonly ended: Promise<void>
   readonly #release: boolean
+  readonly #kept: KeptStatements
+  readonly #texts: readonly string[]
   readonly #queries: PgQuery[]
+  /** Whether the server was asked what rows the statement gives. */
+  readonly #described: boolean[] = []
   readonly #skip: (() => void)[] = []
   #end: () => void = () => undefined
   #fail: (error: unknown) => void = () => undefined
@@ -29,8 +33,15 @@ export class StatementRow {
   #failure: { readonly error: unknown } | undefined
 
   /** `release`: lets go of the marks of the row before, first. */
-  constructor(client: PgClient, Query: PgQueryClass, statements: readonly SqlStatement[], release: boolean) {
+  constructor(
+    client: PgClient,
+    Query: PgQueryClass,
+    statements: readonly SqlStatement[],
+    { release, kept }: { readonly release: boolean; readonly kept: KeptStatements },
+  ) {
     this.#release = release
+    this.#kept = kept
+    this.#texts = statements.map(({ text }) => text)
     this.#commands = release ? 2 : 1
     const types = { getTypeParser: (oid: number, format?: string) => client.getTypeParser!(oid, format) }
     const queries: PgQuery[] = []
@@ -66,14 +77,18 @@ export class StatementRow {
     return this.#failure !== undefined && this.#commands > 0
   }
 
+  /** How many marks were set, once the row has ended. */
+  get marks(): number {
+    return this.#current + (this.#failure === undefined || this.isUnmarked ? 0 : 1)
+  }
+
   submit(wire: PgWire): null {
-    const part = withoutSync(wire)
     wire.stream.cork?.()
     try {
-      if (this.#release) sendCommand(wire, `release savepoint ${markName(0)}`)
+      if (this.#release) this.#kept.run(wire, `release savepoint ${firstMark}`)
       for (const [n, query] of this.#queries.entries()) {
-        sendCommand(wire, `savepoint ${markName(n)}`)
-        query.submit(part)
+        this.#kept.run(wire, `savepoint ${n === 0 ? firstMark : laterMark}`)
+        query.submit(this.#wireOf(wire, n))
         // A parameter that the driver cannot send; the server will not hear of the rest.
         if (this.#failure !== undefined) break
       }
@@ -85,19 +100,48 @@ export class StatementRow {
   }
 
   handleRowDescription(message: unknown): void {
+    const kept = this.#kept.find(this.#texts[this.#current]!)
+    if (kept !== undefined) kept.rows = message
     this.#queries[this.#current]!.handleRowDescription(message)
   }
 
   handleDataRow(message: unknown): void {
+    this.#describe()
     this.#queries[this.#current]!.handleDataRow(message)
   }
 
   handleCommandComplete(message: unknown, wire: PgWire): void {
     if (this.#commands > 0) this.#commands--
     else {
+      this.#describe()
       const query = this.#queries[this.#current]!
       query.handleCommandComplete(message, withoutSync(wire))
       this.#next(query, wire)
+    }
+  }
+
+  /** Tells a statement that the server has described before what its rows are. */
+  #describe(): void {
+    if (this.#described[this.#current]) return
+    this.#described[this.#current] = true
+    const rows = this.#kept.find(this.#texts[this.#current]!)?.rows
+    if (rows !== undefined) this.#queries[this.#current]!.handleRowDescription(rows)
+  }
+
+  /** For the n-th statement: the sync is the row's, and what the server knows already is not sent again. */
+  #wireOf(wire: PgWire, n: number): PgWire {
+    const text = this.#texts[n]!
+    const known = this.#kept.find(text)
+    const kept = known ?? this.#kept.send(wire, text)
+    this.#described[n] = known === undefined
+    if (kept === undefined) return withoutSync(wire)
+    return {
+      ...withoutSync(wire),
+      parse: () => undefined,
+      bind: (message) => wire.bind({ ...message, statement: kept.name }),
+      describe: (message) => {
+        if (known === undefined) wire.describe(message)
+      },
     }
   }
 
@@ -126,6 +170,7 @@ export class StatementRow {
   }
 
   #stop(error: unknown): void {
+    this.#kept.forget()
     for (const skip of this.#skip.slice(this.#current + 1)) skip()
     this.#fail(error)
   }
@@ -135,12 +180,6 @@ export class StatementRow {
     this.#current++
     this.#commands = 1
   }
-}
-
-function sendCommand(wire: PgWire, text: string): void {
-  wire.parse({ text })
-  wire.bind({})
-  wire.execute({})
 }
 
 /** For a part of the row: the sync is the row's. */

@@ -108,8 +108,8 @@ export class WriteRound {
     return undefined
   }
 
-  /** The write is durable: memory follows, and everybody gets an answer. */
-  settle({ draft, planned, failures, seqs, reply }: Written): void {
+  /** The write is durable, and memory follows. */
+  settle({ draft, failures, seqs, reply }: Written): void {
     failures.settle()
     for (const [slot, entry] of draft.partitions.entries()) {
       entry.floor = Math.max(entry.floor, reply.ends[slot]! + draft.counts[slot]!)
@@ -122,6 +122,10 @@ export class WriteRound {
       })
     }
     this.#remember(draft, seqs, reply)
+  }
+
+  /** Everybody hears of what was settled. */
+  answer({ planned, reply }: Written): void {
     for (const { request, plan } of planned) this.#answer(request, plan, reply.ends)
   }
 

@@ -80,15 +80,14 @@ export class Writer {
     this.#running = undefined
   }
 
-  /** The next requests in their order, as many as may share a transaction. */
+  /** The next requests in their order: as many as make a transaction worth its cost, the rest while that is written. */
   #take(): readonly WriteRequest[] {
     const tasks = new Set<string>()
     let bytes = 0
     let count = 0
     for (const request of this.#queue) {
+      if (count >= postgresLimits.groupRequestsMax || bytes >= postgresLimits.groupBytesTarget) break
       bytes += request.bytes
-      if (count > 0 && (count >= postgresLimits.groupRequestsMax || bytes > postgresLimits.groupBytesMax))
-        break
       if (request.kind === 'unit') {
         const name = taskName(request)
         if (tasks.has(name)) break
@@ -122,7 +121,7 @@ export class Writer {
         if (written === undefined) continue
         this.commits++
         round.settle(written)
-        this.#parts.onWritten()
+        this.#answer(round, written)
         return
       } catch (error) {
         const isPassing = error instanceof StatementFailure && error.isPassing
@@ -132,6 +131,19 @@ export class Writer {
         session.release()
       }
     }
+  }
+
+  /**
+   * What waits is sent first: whatever the callers do with their answers takes place while the server works. Without
+   * this, all who publish again at once would meet in one round, and the server would stand still while they prepare.
+   */
+  #answer(round: WriteRound, written: Written): void {
+    const answer = (): void => {
+      round.answer(written)
+      this.#parts.onWritten()
+    }
+    if (this.#queue.length === 0) answer()
+    else this.#parts.platform.timers.soon(answer)
   }
 
   async #once(session: Session, round: WriteRound): Promise<Written | undefined> {
