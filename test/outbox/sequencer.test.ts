@@ -219,6 +219,29 @@ test('an event that was published before is left out (N1)', async () => {
   assert.deepEqual(await database.ids(), ['same'])
 })
 
+test('events leave the outbox in bounded steps, by their number and their size, and always one', async () => {
+  await using database = await OutboxDatabase.open()
+  const ids = Array.from({ length: 24 }, (_, n) => `e${n}`)
+  for (const part of [ids.slice(0, 12), ids.slice(12)]) {
+    await database.transaction(async (client) => {
+      for (const id of part) await publishOrder(database, client, id)
+    })
+  }
+  const take = async (events: number, bytes: number): Promise<string[]> => {
+    const { rows } = await database.query('select event_id from semel.outbox_take($1, $2, 0, $3)', [
+      events,
+      bytes,
+      '',
+    ])
+    return rows.map((row) => row.event_id)
+  }
+  assert.deepEqual(await take(5, 1_000_000), ids.slice(0, 5))
+  assert.equal(await database.waiting(), 19)
+  assert.deepEqual(await take(100, 1), ids.slice(5, 6))
+  assert.deepEqual(await take(100, 1_000_000), ids.slice(6))
+  assert.equal(await database.waiting(), 0)
+})
+
 test('a stuck sequencer says why in the status, and goes on when it can', async () => {
   await using database = await OutboxDatabase.open()
   await using _ = await sequenceOutbox(database.bus)

@@ -174,4 +174,13 @@ test('an event can be read as soon as it is acknowledged, whatever transactions 
   }
   const { storage } = await one.engine.status()
   assert.ok(Number(storage.oldestTransactionMs) > 0, 'the status tells of it')
+  await open.query("prepare transaction 'forgotten'")
+  try {
+    await one.publish([record('e10')])
+    assert.equal((await other.readAll('orders', 0, 10)).length, 1)
+    const { preparedTransactions } = (await one.engine.status()).storage
+    assert.ok(Number(preparedTransactions) >= 1, 'the status tells of what nobody ended')
+  } finally {
+    await open.query("rollback prepared 'forgotten'")
+  }
 })

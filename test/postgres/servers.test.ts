@@ -174,14 +174,24 @@ test('a synchronous standby takes over: nothing is lost, nothing is doubled (Q6)
 })
 
 test('what the asked durability needs is refused by name, or accepted by name (D7)', async () => {
-  await using server = await startPostgres({ fsync: false })
+  await using server = await startPostgres({ fsync: false, settings: { full_page_writes: false } })
   await using engines = new Engines(server)
   const error = await refuses('DURABILITY_UNAVAILABLE', () => engines.unopened().open())
   assert.equal(error.field, 'fsync')
-  const one = await engines.open({ acceptUnsafe: ['fsync'] })
+  const second = await refuses('DURABILITY_UNAVAILABLE', () => {
+    return engines.unopened({ acceptUnsafe: ['fsync'] }).open()
+  })
+  assert.equal(second.field, 'full_page_writes', 'what is accepted by name is that alone')
+  const one = await engines.open({ acceptUnsafe: ['fsync', 'full_page_writes'] })
   const { storage, exceptions } = await one.engine.status()
-  assert.deepEqual([storage.fsync, storage.full_page_writes], ['off', 'on'])
-  const why = 'the server runs with fsync = off'
+  const shown = [
+    storage.fsync,
+    storage.full_page_writes,
+    storage.synchronous_commit,
+    storage.pg_is_in_recovery,
+  ]
+  assert.deepEqual(shown, ['off', 'off', 'on', 'off'])
+  const why = 'the server runs with fsync = off, full_page_writes = off'
   assert.deepEqual(exceptions, [
     { clause: 'D1', why },
     { clause: 'D5', why },

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import pg from 'pg'
+import { postgres } from '../../src/engines/postgres/index.ts'
+import { openBus, topic } from '../../src/index.ts'
+import { channels } from '../../src/runtime/channels.ts'
+import { freshSchema } from '../rig/postgres/fresh.ts'
+import { sharedPostgres } from '../rig/postgres/shared.ts'
+import { until } from '../support/until.ts'
+
+const server = await sharedPostgres(18)
+const events = 2_000
+const keys = 200
+
+/** A pool of the user's, and the texts of all that is sent over it. */
+function watchedPool(texts: string[]): pg.Pool {
+  const pool = new pg.Pool({ connectionString: server.url, max: 6 })
+  pool.on('connect', (client) => {
+    const query = client.query.bind(client)
+    client.query = (...given: unknown[]) => {
+      const [first] = given
+      texts.push(typeof first === 'string' ? first : String(Reflect.get(Object(first), 'text')))
+      return Reflect.apply(query, undefined, given)
+    }
+  })
+  return pool
+}
+
+test('a unit of many events is one statement, and the state of all its keys comes with another', async () => {
+  const schema = freshSchema(server)
+  const steps = topic<{ key: string }>('steps', { partitions: 1, key: ({ key }) => key })
+  const sums = topic<number>('sums', { partitions: 1 })
+  const texts: string[] = []
+  const pool = watchedPool(texts)
+  const units: { group: string; events: number }[] = []
+  const onCommit = (unit: unknown): void => void units.push(unit as { group: string; events: number })
+  {
+    await using bus = await openBus({
+      engine: postgres({ pool, schema: schema.name }),
+      topics: [steps, sums],
+    })
+    await bus.publishMany(Array.from({ length: events }, (_, n) => steps.event({ key: `k${n % keys}` })))
+    texts.length = 0
+    channels.commit.subscribe(onCommit)
+    bus.consume(steps, { group: 'g' }, async (_event, tx) => {
+      const state = tx.state<number>('sum')
+      const sum = ((await state.get()) ?? 0) + 1
+      await state.set(sum)
+      tx.emit(sums, sum)
+    })
+    await until(() => units.reduce((sum, unit) => sum + unit.events, 0) === events)
+    channels.commit.unsubscribe(onCommit)
+  }
+  const sent = (name: string) => texts.filter((text) => text.includes(name)).length
+  assert.ok(units.length <= events / 50, `${units.length} units for ${events} events`)
+  assert.ok(sent('.write(') <= units.length + 2, `${sent('.write(')} writes for ${units.length} units`)
+  assert.ok(sent('.read_state(') <= units.length + 2, `${sent('.read_state(')} reads of state`)
+  assert.equal(sent('begin'), 0, 'nothing is held open between statements')
+  await pool.end()
+  await schema.drop()
+})
