@@ -578,7 +578,7 @@ CREATE OR REPLACE FUNCTION semel.read(p_topic text, p_partition integer, p_offse
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
- SET enable_sort TO 'off'
+ SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 declare
@@ -628,9 +628,9 @@ CREATE OR REPLACE FUNCTION semel.read_state(p_grp text, p_topic text, p_partitio
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
- SET enable_sort TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
   v_store integer;
@@ -784,7 +784,7 @@ CREATE OR REPLACE FUNCTION semel.write(p_flush boolean, p_topics integer[], p_se
  SET enable_mergejoin TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_bitmapscan TO 'off'
- SET enable_sort TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
   v_steps bigint[];

@@ -128,7 +128,7 @@ export class PostgresTransaction implements UnitTransaction {
       await commitOrUnknown(this.#session)
       round.settle(written)
       round.answer(written)
-      this.#writer.noteWritten()
+      this.#writer.noteWritten(written)
     } catch (error) {
       await rollback(this.#session)
       throw isSemelError(error) ? error : translated(error, 'committing a user transaction', false)

@@ -58,8 +58,8 @@ export class Writer {
     return await this.#untilWritten(session, round)
   }
 
-  noteWritten(): void {
-    this.#parts.onWritten()
+  noteWritten({ draft }: Written): void {
+    if (draft.rows.length > 0) this.#parts.onWritten()
   }
 
   /** Counts of refused duplicates that no write has taken along yet. */
@@ -140,7 +140,8 @@ export class Writer {
   #answer(round: WriteRound, written: Written): void {
     const answer = (): void => {
       round.answer(written)
-      this.#parts.onWritten()
+      // A commit without events wakes nobody: each reader would ask the server for nothing.
+      if (written.draft.rows.length > 0) this.#parts.onWritten()
     }
     if (this.#queue.length === 0) answer()
     else this.#parts.platform.timers.soon(answer)
