@@ -22,6 +22,12 @@ export interface ConsumeOptions {
    * know ids, such as Kafka's. Exact also after crashes and takeovers, except with at-most-once. Default: no inbox.
    */
   readonly inbox?: { readonly windowMs: number } | undefined
+  /**
+   * Events that finish while others are under way share a unit, until the first of them has waited so long: the fewer
+   * units, the less each event costs, and the later it counts. When nothing else is about to finish, a unit is committed
+   * at once. Default 100 ms.
+   */
+  readonly unitAgeMs?: number | undefined
   /** An attempt fails after this long. Default 30 s. */
   readonly handlerTimeoutMs?: number | undefined
   /**
@@ -44,6 +50,7 @@ const names: readonly (keyof ConsumeOptions)[] = [
   'group',
   'guarantee',
   'concurrency',
+  'unitAgeMs',
   'startAt',
   'retry',
   'inbox',
@@ -75,6 +82,11 @@ export function resolveConsume(options: ConsumeOptions): GroupSettings {
       min: 1,
       max: limits.concurrencyMax,
       fallback: concurrencyDefault,
+    }),
+    unitAgeMs: wholeNumber('unitAgeMs', options.unitAgeMs, {
+      min: 0,
+      max: limits.unitAgeMsMax,
+      fallback: limits.unitAgeMsDefault,
     }),
     windowEvents: wholeNumber('windowEvents', options.windowEvents, {
       min: 1,

@@ -92,7 +92,8 @@ export async function copyBetween(copy: CopyBetween): Promise<CopyResult> {
   const { name, partitions, dedupWindowMs } = topic
   const bounds = await source.bounds(name)
   if (bounds.length !== partitions) throw otherPartitions(name, bounds.length, partitions)
-  await target.declareTopics([{ name, partitions, dedupWindowMs }])
+  const window = target.facts.dedup === 'topic' ? dedupWindowMs : 0
+  await target.declareTopics([{ name, partitions, dedupWindowMs: window }])
   const plan: CopyPlan = { source, target, topic: name, partitions: bounds, platform }
   const total = bounds.reduce((sum, { earliest, end }) => sum + end - earliest, 0)
   const report = (step: CopyProgress['step']) => (positions: readonly number[]) => {

@@ -54,6 +54,10 @@ export const limits = {
   retryMaxDelayMsDefault: 30 * second,
   errorTextCharsMax: 4_000,
 
+  /** Longer units fold more and cost less per event; events count when their unit is committed. */
+  unitAgeMsDefault: 100,
+  unitAgeMsMax: 5 * second,
+
   leaseMsDefault: 10 * second,
   leaseMsMin: 200,
   leaseMsMax: 10 * minute,

@@ -67,6 +67,8 @@ export interface TaskStatus {
   readonly owner: string | undefined
   /** Open dead letters of the task. */
   readonly deadLetters: number
+  /** Records of its changelog that this process's copy of its state still lacks. Absent: it is complete, or none is kept. */
+  readonly restoring?: number | undefined
 }
 
 export interface MemberStatus {

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel'
+import { restoreChannel } from '../engine/restore-channel.ts'
 
 /**
  * Hooks without a dependency (`node:diagnostics_channel`). Each message is a plain object; subscribing costs, not
@@ -15,6 +16,8 @@ export const channels = {
   deadLetter: channel('semel:dead-letter'),
   /** A task came or went: `{ group, topic, partition, epoch, change: 'assigned' | 'handover' | 'lost' }`. */
   ownership: channel('semel:ownership'),
+  /** State of a task is read back from its changelog: `{ group, topic, partition, restored, left }`. */
+  restore: restoreChannel,
   /** A task discarded uncommitted work and loads its position again: `{ group, topic, partition, epoch, error }`. */
   reset: channel('semel:reset'),
 } as const

@@ -13,8 +13,6 @@ import type { StateCache } from './state-cache.ts'
 import type { TaskContext } from './task-context.ts'
 import type { Window } from './window.ts'
 
-/** A backlog may fill a unit for this long before it is committed: longer units fold more and cost less per event. */
-const unitAgeMsMax = 100
 /** A unit of this many events is committed as soon as the one before it is. */
 const unitEventsTarget = 8_000
 
@@ -130,7 +128,7 @@ export class Committer {
   poke(workload: Workload): void {
     if (this.#committing || this.#stopped || this.#sql.busy || !this.#hasWork) return
     if (workload.busy && !this.#isDue()) {
-      this.#ageTimer ??= this.#context.platform.timers.after(unitAgeMsMax, () => {
+      this.#ageTimer ??= this.#context.platform.timers.after(this.#context.settings.unitAgeMs, () => {
         this.#ageTimer = undefined
         this.poke(workload)
       })
@@ -152,7 +150,10 @@ export class Committer {
 
   #isDue(): boolean {
     if (this.#events >= unitEventsTarget || this.#bytes >= limits.unitBytesMax || this.#sql.isOld) return true
-    return this.#events > 0 && this.#context.platform.clock.monotonic() - this.#openedMs >= unitAgeMsMax
+    return (
+      this.#events > 0 &&
+      this.#context.platform.clock.monotonic() - this.#openedMs >= this.#context.settings.unitAgeMs
+    )
   }
 
   #addEmit(emitted: Emitted): void {

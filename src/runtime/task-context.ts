@@ -18,6 +18,8 @@ export interface GroupSettings {
   readonly guarantee: Guarantee
   readonly concurrency: number
   readonly windowEvents: number
+  /** How long a unit may fill before it is committed. */
+  readonly unitAgeMs: number
   readonly handlerTimeoutMs: number
   readonly retry: RetryPolicy
   readonly startAt: StartAt

@@ -22,6 +22,11 @@ export interface KafkaOptions {
   /** Folder for the local copy of state, of this engine alone. Default: a temporary one, gone at the end. */
   readonly stateDirectory?: string | undefined
   /**
+   * Also keep copies of the state of tasks that other members own, so that taking one over needs no long restore. Costs
+   * this process reading all changelogs of its groups. Default: false.
+   */
+  readonly standby?: boolean | undefined
+  /**
    * Who decides about groups: the broker (`consumer`, KIP-848, Kafka 4.0 and later) or the clients (`classic`).
    * Default: the broker where it offers that.
    */
@@ -40,6 +45,7 @@ const optionNames = [
   'settings',
   'client',
   'stateDirectory',
+  'standby',
   'groupProtocol',
   'transactionTimeoutMs',
   'operationMs',
@@ -59,9 +65,12 @@ export function kafka(options: KafkaOptions): Engine {
   if (stateDirectory !== undefined && (typeof stateDirectory !== 'string' || stateDirectory === '')) {
     throw invalidOption('stateDirectory', 'the path of a folder', stateDirectory)
   }
+  if (options.standby !== undefined && typeof options.standby !== 'boolean')
+    throw invalidOption('standby', 'true or false', options.standby)
   return new KafkaEngine({
     client,
     stateDirectory,
+    standby: options.standby ?? false,
     prefix: checkPrefix(options.prefix ?? ''),
     shared: { ...checkSettings(options.settings ?? {}), 'bootstrap.servers': brokers },
     groupProtocol: checkProtocol(options.groupProtocol),

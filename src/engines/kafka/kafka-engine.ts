@@ -40,12 +40,14 @@ import { PartitionReader } from './partition-reader.ts'
 import { Publisher } from './publisher.ts'
 import { Registry } from './registry.ts'
 import { Safety, type UnsafeSetting } from './safety.ts'
+import { StandbyCopies } from './standby-copies.ts'
 import { TaskView, type ViewParts } from './task-view.ts'
 import { TopicTable } from './topic-table.ts'
 
 export interface KafkaSettings {
   readonly client: ClientModule | undefined
   readonly stateDirectory: string | undefined
+  readonly standby: boolean
   readonly prefix: string
   readonly shared: Config
   readonly groupProtocol: 'consumer' | 'classic' | undefined
@@ -74,6 +76,7 @@ export class KafkaEngine implements Engine {
   readonly facts = kafkaFacts
   readonly #settings: KafkaSettings
   readonly #watch = new AppendWatch()
+  readonly #standbys = new Set<StandbyCopies>()
   #opened: Opened | undefined
 
   constructor(settings: KafkaSettings) {
@@ -160,6 +163,7 @@ export class KafkaEngine implements Engine {
   async close(): Promise<void> {
     const { admin, local, log, members, publisher, reader } = this.#open
     this.#watch.close()
+    await Promise.all([...this.#standbys].map((standby) => standby.stop()))
     await Promise.all([...members].map((member) => member.leave()))
     await Promise.all([publisher.close(), reader.close(), log.close()])
     admin.disconnect()
@@ -205,13 +209,25 @@ export class KafkaEngine implements Engine {
     )
     const member = await GroupMember.join(request, listener, parts)
     members.add(member)
+    const standby = this.#standBy(request)
     return {
       giveBack: (lease) => member.giveBack(lease),
       leave: async () => {
+        await standby?.stop()
+        if (standby !== undefined) this.#standbys.delete(standby)
         await member.leave()
         members.delete(member)
       },
     }
+  }
+
+  #standBy(request: JoinRequest): StandbyCopies | undefined {
+    const { context, parts } = this.#open
+    if (!this.#settings.standby) return undefined
+    const isOwned = (task: TaskId): boolean => this.#owned(task) !== undefined
+    const standby = new StandbyCopies(request, { platform: context.platform, view: parts.view, isOwned })
+    this.#standbys.add(standby)
+    return standby
   }
 
   async load(lease: Lease): Promise<TaskPosition> {

@@ -57,6 +57,8 @@ export const kafkaLimits = {
   ownerRetryMs: 200,
 
   restoreRecords: 4_000,
+  /** How often standby copies are brought up to date. */
+  standbyPollMs: 250,
   /** A deleted key must be remembered for longer than a local copy is trusted without having been read on. */
   tombstoneMs: 7 * day,
   localCopyAgeMsMax: 3 * day,

@@ -88,12 +88,13 @@ async function taskStatuses(
   const { group, topic, partitions } = entry
   const tasks = Array.from({ length: partitions }, (_, partition) => ({ group, topic, partition }))
   const statuses = await Promise.all(tasks.map((task) => taskStatus(parts, task, now)))
-  return statuses.filter((status) => status.epoch > 0)
+  return statuses.filter(({ epoch, restoring }) => epoch > 0 || restoring !== undefined)
 }
 
 async function taskStatus(parts: StatusParts, task: TaskId, { owners }: GroupNow): Promise<TaskStatus> {
   const view = parts.view(task)
-  await view.catchUp()
+  // While much is being restored, what is there already is shown, and not waited for the rest.
+  await view.look()
   const position = view.record?.position
   return {
     ...task,
@@ -102,6 +103,7 @@ async function taskStatus(parts: StatusParts, task: TaskId, { owners }: GroupNow
     epoch: view.record?.epoch ?? 0,
     owner: owners.get(`${parts.names.changelog(task.group, task.topic)}/${task.partition}`),
     deadLetters: view.count(storeNames.deadLetters),
+    ...(view.restoring === undefined ? undefined : { restoring: view.restoring }),
   }
 }
 

@@ -1,4 +1,5 @@
 import type { StateEntry, TaskId } from '../../engine/engine.ts'
+import { restoreChannel } from '../../engine/restore-channel.ts'
 import { hasCode } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { decodeChangelog, type StateEntryChange, type TaskRecord } from './changelog.ts'
@@ -25,13 +26,18 @@ export class TaskView {
   readonly #parts: ViewParts
   #copy: LocalTask | undefined
   #reading: Promise<void> | undefined
-  /** Records that were read to bring the copy up to date, and how many the changelog had when that began. */
-  restored = 0
-  restoring = 0
+  #restoring: number | undefined
+  /** Wake those who wait for no more than the beginning of a long restore. */
+  readonly #farBehind: (() => void)[] = []
 
   constructor(task: TaskId, parts: ViewParts) {
     this.task = task
     this.#parts = parts
+  }
+
+  /** Records that the copy still lacks, while it is far behind. */
+  get restoring(): number | undefined {
+    return this.#restoring
   }
 
   get record(): TaskRecord | undefined {
@@ -45,6 +51,15 @@ export class TaskView {
       this.#reading = undefined
     })
     await this.#reading
+  }
+
+  /** Like `catchUp`; but of a long restore only the first batch is waited for. */
+  async look(): Promise<void> {
+    if (this.#restoring !== undefined) return
+    const caughtUp = this.catchUp()
+    const farBehind = new Promise<void>((resolve) => this.#farBehind.push(resolve))
+    await Promise.race([caughtUp, farBehind])
+    caughtUp.catch(() => undefined)
   }
 
   /** The owner's own commit, whose last record has this offset. */
@@ -90,8 +105,17 @@ export class TaskView {
     return local.reset(this.task, id, 0)
   }
 
-  async #readToEnd({ name }: KafkaTopic): Promise<void> {
-    this.restored = 0
+  async #readToEnd(changelog: KafkaTopic): Promise<void> {
+    try {
+      await this.#readAll(changelog)
+    } finally {
+      this.#restoring = undefined
+      this.#farBehind.length = 0
+    }
+  }
+
+  async #readAll({ name }: KafkaTopic): Promise<void> {
+    let restored = 0
     for (let isBehind = true; isBehind; ) {
       const from = this.#copy!.next
       const { records, next, end } = await this.#parts.reader.read({
@@ -107,11 +131,19 @@ export class TaskView {
         continue
       }
       const { task, entries } = decodeChangelog(records)
-      this.restored += records.length
-      this.restoring = end - next
+      restored += records.length
       if (next > from) this.#moveTo(entries, task ?? this.record, next)
       isBehind = next < end
+      this.#tell(restored, end - next)
     }
+  }
+
+  #tell(restored: number, left: number): void {
+    const wasRestoring = this.#restoring !== undefined
+    this.#restoring = left > 0 ? left : undefined
+    if (left > 0) for (const wake of this.#farBehind.splice(0)) wake()
+    if ((restored > 0 || wasRestoring) && restoreChannel.hasSubscribers)
+      restoreChannel.publish({ ...this.task, restored, left })
   }
 
   #moveTo(entries: readonly StateEntryChange[], record: TaskRecord | undefined, next: number): void {
