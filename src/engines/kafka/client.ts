@@ -58,6 +58,7 @@ export class Clients {
   readonly operationMs: number
   readonly module: ClientModule
   readonly #shared: Config
+  readonly #hanging = new WeakMap<Producer, Promise<void>>()
 
   constructor(module: ClientModule, platform: Platform, shared: Config, operationMs: number) {
     this.module = module
@@ -82,6 +83,9 @@ export class Clients {
         : {
             'transactional.id': transactionalId,
             'transaction.timeout.ms': transactionTimeoutMs,
+            // Offsets for a group coordinator that is gone are held, past any time-out, until a connection to whichever
+            // broker opens or closes (librdkafka #5456, #5511). So that one does, none stays open unused.
+            'connections.max.idle.ms': kafkaLimits.idleConnectionMs,
           }
     const producer = new this.module.Producer({
       ...this.#shared,
@@ -94,7 +98,7 @@ export class Clients {
     producer.setPollInBackground(true)
     if (transactionalId === undefined) return producer
     try {
-      await this.steps((ms, done) => producer.initTransactions(ms, done))
+      await this.steps(producer, (ms, done) => producer.initTransactions(ms, done))
       return producer
     } catch (error) {
       await this.discard(producer)
@@ -130,19 +134,24 @@ export class Clients {
    * A transactional call: in short steps, as it holds a thread that others wait for. After a step that took too long,
    * and after a passing error, the same call again is the only thing that may be done.
    */
-  async steps(step: (timeoutMs: number, done: Done) => void): Promise<void> {
+  async steps(producer: Producer, step: (timeoutMs: number, done: Done) => void): Promise<void> {
     const until = this.platform.clock.monotonic() + this.operationMs
     for (;;) {
       try {
-        await blockingCall<void>((done) =>
-          step(Math.min(this.operationMs, kafkaLimits.transactionalStepMs), done),
-        )
+        await this.#step(step)
         return
       } catch (error) {
+        if (error instanceof HangingCall) this.#hanging.set(producer, error.work)
         if (!mayResume(error) || this.platform.clock.monotonic() > until) throw error
         if (clientCode(error) !== timedOut) await sleep(this.platform, kafkaLimits.transactionRetryMs)
       }
     }
+  }
+
+  async #step(step: (timeoutMs: number, done: Done) => void): Promise<void> {
+    const stepMs = Math.min(this.operationMs, kafkaLimits.transactionalStepMs)
+    const work = blockingCall<void>((done) => step(stepMs, done))
+    await orLate(this.platform, work, this.operationMs, () => new HangingCall(work))
   }
 
   /** Never fails: a client that does not let go in time is left to its own threads. */
@@ -152,7 +161,10 @@ export class Clients {
 
   /** Like `disconnect`, without waiting for records that are still to be sent: nobody wants them any more. */
   async discard(producer: Producer): Promise<void> {
-    await this.#ended(blockingCall((done) => producer.disconnect(0, done)))
+    const end = () => this.#ended(blockingCall((done) => producer.disconnect(0, done)))
+    const hanging = this.#hanging.get(producer)
+    if (hanging === undefined) await end()
+    else void hanging.then(end, end)
   }
 
   async #ended(ending: Promise<unknown>): Promise<void> {
@@ -163,7 +175,18 @@ export class Clients {
 
 const timedOut = -185
 
+/** The client does not keep every time-out. Such a call goes on, and its producer can only be ended after it. */
+class HangingCall extends Error {
+  readonly code = timedOut
+  readonly work: Promise<void>
+  constructor(work: Promise<void>) {
+    super('the client did not come back in time')
+    this.work = work
+  }
+}
+
 function mayResume(error: unknown): boolean {
+  if (error instanceof HangingCall) return false
   if (clientCode(error) === timedOut) return true
   return error instanceof Error && 'isRetriable' in error && error.isRetriable === true
 }

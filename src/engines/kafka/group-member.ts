@@ -95,9 +95,9 @@ export class GroupMember implements Membership, OwnGroup {
   }
 
   async sendOffsets(producer: Producer, offsets: readonly TopicPartitionOffset[]): Promise<void> {
-    // With a consumer that is closed, this call would end the process.
-    if (!this.#consumer.isConnected()) throw new SemelError('FENCED', 'this member has left its group')
-    await this.#parts.clients.steps((ms, done) => {
+    await this.#parts.clients.steps(producer, (ms, done) => {
+      // With a consumer that is closed, this call would end the process.
+      if (!this.#consumer.isConnected()) throw new SemelError('FENCED', 'this member has left its group')
       producer.sendOffsetsToTransaction(offsets, this.#consumer, ms, done)
     })
   }

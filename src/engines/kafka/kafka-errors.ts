@@ -34,6 +34,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
   [-184]: { code: 'BUSY', retryable: true },
   [-181]: refused, // TLS
   [-169]: refused, // authentication
+  [-144]: unavailable, // a newer producer of this id, or the broker has ended the transaction
   3: unknownTopic,
   5: unavailable, // no leader
   6: unavailable, // not the leader
@@ -53,6 +54,8 @@ const meanings: Readonly<Record<number, Meaning>> = {
   30: refused, // group
   31: refused, // cluster
   33: refused, // SASL mechanism
+  22: unavailable, // an older generation of the group
+  25: unavailable, // no member of the group any more
   51: unavailable, // an earlier transaction of this id is ending
   53: refused, // transactional id
   56: unavailable, // the broker's disk
@@ -60,7 +63,9 @@ const meanings: Readonly<Record<number, Meaning>> = {
   74: unavailable, // the client knows an older leader
   75: unavailable, // the broker does
   78: unavailable, // a new leader does not know its end yet
+  82: unavailable, // another member of this name
   89: { code: 'BUSY', retryable: true }, // throttling quota
+  113: unavailable, // the member's epoch has changed
 }
 
 /** Code of a client's error; rebalance calls throw plain objects. `undefined`: not one of the client's. */

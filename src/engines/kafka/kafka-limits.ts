@@ -21,8 +21,12 @@ export const kafkaLimits = {
   reconnectMsMax: 1 * second,
   /** After so long a question for the end of a partition asks again who leads. */
   leadersKnownMs: 1 * second,
+  /** How old the last look at a topic that is read may be: after so long its deletion is noticed. */
+  topicSeenMs: 1 * second,
   /** The first wait for the end of a partition; each further one is twice as long, up to `silentBrokerMs`. */
   firstAnswerMs: 500,
+  /** A transactional producer closes connections that it does not use for so long; see `Clients.producer`. */
+  idleConnectionMs: 5 * second,
   /** Transactional calls wait in steps of this length, between which others get the thread. */
   transactionalStepMs: 500,
   operationMsDefault: 20 * second,

@@ -31,6 +31,7 @@ const eventTopicSettings = {
 /** Topics and reading: what is asked of the log apart from groups. */
 export class KafkaLog {
   readonly #parts: LogParts
+  readonly #declared = new Map<string, KafkaTopic>()
   #timesConsumer: Promise<Consumer> | undefined
 
   constructor(parts: LogParts) {
@@ -53,6 +54,7 @@ export class KafkaLog {
       const topic = await topics.ensure(names.topic(name), partitions, settings)
       await this.#checkFound({ name, partitions }, topic)
       await registry.put([{ kind: 'topic', topic: name, partitions: topic.partitions, id: topic.id }])
+      this.#declared.set(name, topic)
     }
   }
 
@@ -60,12 +62,7 @@ export class KafkaLog {
     { name, partitions }: Pick<TopicSpec, 'name' | 'partitions'>,
     found: KafkaTopic,
   ): Promise<void> {
-    if (found.partitions !== partitions) {
-      throw new SemelError(
-        'TOPIC_CONTRADICTION',
-        `topic ${name} has ${found.partitions} partitions, not ${partitions}`,
-      )
-    }
+    if (found.partitions !== partitions) throw otherCount(name, found, partitions)
     await this.#parts.safety.checkTopic(found)
   }
 
@@ -166,8 +163,16 @@ export class KafkaLog {
     }
   }
 
+  /** LOG_REGRESSED and TOPIC_CONTRADICTION if it is no longer what was declared: noticed `topicSeenMs` after it happened. */
   async #topic(topic: string): Promise<KafkaTopic> {
-    const found = await this.#parts.topics.find(this.#parts.names.topic(topic))
+    const { names, topics } = this.#parts
+    topics.refresh(names.topic(topic))
+    const found = await topics.find(names.topic(topic))
+    const declared = this.#declared.get(topic)
+    if (declared !== undefined) {
+      if (found?.id !== declared.id) throw recreated(topic, found)
+      if (found.partitions !== declared.partitions) throw otherCount(topic, found, declared.partitions)
+    }
     if (found === undefined)
       throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(topic)}`)
     return found
@@ -189,6 +194,14 @@ function refuseDedup({ name, dedupWindowMs }: TopicSpec): void {
       field: 'dedup',
       hint: 'declare the topic with dedup: false, and consume with inbox: { windowMs }',
     },
+  )
+}
+
+function otherCount(name: string, found: KafkaTopic, wanted: number): SemelError {
+  return new SemelError(
+    'TOPIC_CONTRADICTION',
+    `topic ${name} has ${found.partitions} partitions, not ${wanted}`,
+    { hint: 'keys have moved between partitions (P4): let groups reach the end, then declare the new count' },
   )
 }
 

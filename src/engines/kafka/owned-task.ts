@@ -5,7 +5,7 @@ import { type Clients, call } from './client.ts'
 import type { Producer, TopicPartitionOffset } from './client-types.ts'
 import { listenForReports, type OutgoingBatch, send } from './delivery.ts'
 import { encodeEvent } from './event-message.ts'
-import { clientCode, translated } from './kafka-errors.ts'
+import { translated } from './kafka-errors.ts'
 import type { KafkaNames } from './kafka-names.ts'
 import type { OwnGroup } from './own-group.ts'
 import type { TaskView } from './task-view.ts'
@@ -21,24 +21,12 @@ export interface TaskParts {
   readonly unique: string
 }
 
-const newerProducer = -144
-const unknownMember = 25
-const oldGeneration = 22
-const fencedInstance = 82
-const staleEpoch = 113
-
 /** A transaction that did not come to its end. `isCommitting`: its commit was asked for, so it may have happened. */
 class BrokenTransaction extends Error {
   readonly isCommitting: boolean
   constructor(cause: unknown, isCommitting: boolean) {
     super('a transaction was broken off', { cause })
     this.isCommitting = isCommitting
-  }
-
-  /** The broker says that someone else has taken over, or that we are no member any more. */
-  get isFencing(): boolean {
-    const code = clientCode(this.cause) ?? 0
-    return [newerProducer, unknownMember, oldGeneration, fencedInstance, staleEpoch].includes(code)
   }
 }
 
@@ -193,7 +181,7 @@ export class OwnedTask {
       if (failure !== undefined) throw failure.error
       if (!this.#group.owns(this.task)) throw this.#fenced()
       isCommitting = true
-      await this.#parts.clients.steps((ms, done) => producer.commitTransaction(ms, done))
+      await this.#parts.clients.steps(producer, (ms, done) => producer.commitTransaction(ms, done))
       this.#view.apply(entries, record, delivery.offsets.at(-1)!.at(-1)!)
     } catch (error) {
       await this.#discardProducer()
@@ -227,8 +215,12 @@ export class OwnedTask {
     return this.#view.record?.unit === unit
   }
 
-  #notApplied({ cause, isFencing }: BrokenTransaction): Error {
-    if (isFencing || this.#isLost || !this.#group.owns(this.task)) return this.#fenced()
+  /**
+   * Who could recover is the owner still, whatever the broker refused: a producer whose transaction took too long, or a
+   * member whose epoch had just changed. FENCED would end the task for good.
+   */
+  #notApplied({ cause }: BrokenTransaction): Error {
+    if (this.#isLost || !this.#group.owns(this.task)) return this.#fenced()
     return translated(cause, `committing for ${this.#name}`, 'not-applied')
   }
 

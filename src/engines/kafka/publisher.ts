@@ -180,7 +180,7 @@ export class Publisher {
       const failure = deliveries.flatMap(({ failures }) => failures)[0]
       if (failure !== undefined) throw failure.error
       isCommitting = true
-      await this.#clients.steps((ms, done) => producer.commitTransaction(ms, done))
+      await this.#clients.steps(producer, (ms, done) => producer.commitTransaction(ms, done))
       return deliveries
     } catch (error) {
       this.#transactional = undefined

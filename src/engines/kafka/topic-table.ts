@@ -3,6 +3,7 @@ import { sleep } from '../../platform/wait.ts'
 import { blockingCall, type Clients } from './client.ts'
 import type { Admin, TopicDescription } from './client-types.ts'
 import { clientCode, translated } from './kafka-errors.ts'
+import { kafkaLimits } from './kafka-limits.ts'
 
 export interface KafkaTopic {
   readonly name: string
@@ -23,6 +24,7 @@ export class TopicTable {
   readonly #clients: Clients
   readonly #admin: Admin
   readonly #known = new Map<string, KafkaTopic>()
+  readonly #lookedAt = new Map<string, number>()
 
   constructor(clients: Clients, admin: Admin) {
     this.#clients = clients
@@ -35,6 +37,18 @@ export class TopicTable {
 
   async find(name: string): Promise<KafkaTopic | undefined> {
     return this.#known.get(name) ?? (await this.look(name))
+  }
+
+  /**
+   * Looks again if what is remembered is old; nobody waits for that, as it takes long while a broker is silent. The
+   * next one who asks sees it.
+   */
+  refresh(name: string): void {
+    const now = this.#clients.platform.clock.monotonic()
+    if (now - (this.#lookedAt.get(name) ?? 0) < kafkaLimits.topicSeenMs) return
+    this.#lookedAt.set(name, now)
+    // What went wrong with this look tells nothing about the topic.
+    void this.look(name).catch(() => undefined)
   }
 
   /** Asks the brokers, whatever is remembered. */
