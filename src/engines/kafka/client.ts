@@ -148,6 +148,26 @@ export class Clients {
     }
   }
 
+  /**
+   * Commits, and answers whether the request was surely sent once. After a lost connection, or silence, the client sends
+   * it again by itself; the first one may then arrive in the middle of the next transaction and commit that (KIP-890).
+   */
+  async commit(producer: Producer): Promise<boolean> {
+    const { clock } = this.platform
+    const since = clock.monotonic()
+    let isOnce = true
+    const noteLoss = (): void => {
+      isOnce = false
+    }
+    producer.on('event.error', noteLoss)
+    try {
+      await this.steps(producer, (ms, done) => producer.commitTransaction(ms, done))
+    } finally {
+      producer.off('event.error', noteLoss)
+    }
+    return isOnce && clock.monotonic() - since < kafkaLimits.silentBrokerMs
+  }
+
   async #step(step: (timeoutMs: number, done: Done) => void): Promise<void> {
     const stepMs = Math.min(this.operationMs, kafkaLimits.transactionalStepMs)
     const work = blockingCall<void>((done) => step(stepMs, done))

@@ -34,7 +34,8 @@ class BrokenTransaction extends Error {
  * The right to commit for a task, and the one transactional producer that uses it. Its transactional id is the task's
  * own, so opening a producer ends what an earlier owner left open and fences it (Z1, X5).
  *
- * READY -> BROKEN  any transaction that fails: its producer is thrown away, as late requests of it may still arrive
+ * READY -> BROKEN  any transaction that fails, or whose commit the client may have sent twice: its producer is thrown
+ *                  away, as late requests of it may still arrive
  * BROKEN -> READY  a new producer; then the changelog says what became of the broken transaction
  * BROKEN -> LOST   the changelog holds a greater epoch, or the group no longer counts us as the owner
  */
@@ -181,8 +182,9 @@ export class OwnedTask {
       if (failure !== undefined) throw failure.error
       if (!this.#group.owns(this.task)) throw this.#fenced()
       isCommitting = true
-      await this.#parts.clients.steps(producer, (ms, done) => producer.commitTransaction(ms, done))
+      const isOnce = await this.#parts.clients.commit(producer)
       this.#view.apply(entries, record, delivery.offsets.at(-1)!.at(-1)!)
+      if (!isOnce) await this.#discardProducer()
     } catch (error) {
       await this.#discardProducer()
       throw new BrokenTransaction(error, isCommitting)

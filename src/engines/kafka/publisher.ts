@@ -180,15 +180,19 @@ export class Publisher {
       const failure = deliveries.flatMap(({ failures }) => failures)[0]
       if (failure !== undefined) throw failure.error
       isCommitting = true
-      await this.#clients.steps(producer, (ms, done) => producer.commitTransaction(ms, done))
+      if (!(await this.#clients.commit(producer))) await this.#discardTransactional(producer)
       return deliveries
     } catch (error) {
-      this.#transactional = undefined
-      await this.#clients.discard(producer)
+      await this.#discardTransactional(producer)
       if (!isCommitting) throw translated(error, 'publishing', 'not-applied')
       if (await this.#settle(jobs, deliveries, error)) return deliveries
       throw translated(error, 'publishing', 'not-applied')
     }
+  }
+
+  async #discardTransactional(producer: Producer): Promise<void> {
+    this.#transactional = undefined
+    await this.#clients.discard(producer)
   }
 
   /** A new producer under the same id ends the old one's transaction one way or the other; then the log tells which. */
