@@ -32,6 +32,7 @@ const eventTopicSettings = {
 export class KafkaLog {
   readonly #parts: LogParts
   readonly #declared = new Map<string, KafkaTopic>()
+  readonly #recreated = new Set<string>()
   #timesConsumer: Promise<Consumer> | undefined
 
   constructor(parts: LogParts) {
@@ -170,7 +171,9 @@ export class KafkaLog {
     const found = await topics.find(names.topic(topic))
     const declared = this.#declared.get(topic)
     if (declared !== undefined) {
-      if (found?.id !== declared.id) throw recreated(topic, found)
+      // Ids never come back; a broker that has just started may not know a topic for a moment.
+      if (found !== undefined && found.id !== declared.id) this.#recreated.add(topic)
+      if (found === undefined || this.#recreated.has(topic)) throw recreated(topic, found)
       if (found.partitions !== declared.partitions) throw otherCount(topic, found, declared.partitions)
     }
     if (found === undefined)
