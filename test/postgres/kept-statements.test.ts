@@ -66,6 +66,19 @@ test('more texts than names, a failure among them, and the same connection again
   }
 })
 
+test('a text whose first use is behind a failure is not taken for kept: the server never saw it', async () => {
+  await using engines = new Engines(server)
+  const open = await (await openOne(engines)).begin()
+  const wrong = { text: 'select 1 / $1::integer', params: [0] }
+  const unseen = { text: 'select $1::integer as unseen', params: [1] }
+  const [failed, skipped] = open.queryAhead!([wrong, unseen])
+  await refuses('QUERY_FAILED', async () => await failed)
+  assert.equal(await skipped, undefined)
+  await open.restore(0)
+  assert.deepEqual(await ahead(open, [unseen, unseen]), [[{ unseen: 1 }], [{ unseen: 1 }]])
+  await open.rollback()
+})
+
 test('undoing from a place in the row keeps what is before it, however many marks there are', async () => {
   await using engines = new Engines(server)
   const one = await openOne(engines)

@@ -103,6 +103,8 @@ test('the reply to a user transaction’s COMMIT is lost: unknown; lost before i
 test('nobody waits for a black hole: every operation ends in its time (U3)', async () => {
   await using proxy = await startPostgresProxy(server)
   await using engines = new Engines(server)
+  // Making the schema may take longer on a slow machine.
+  await engines.open()
   const one = await engines.open({ url: proxy.url, statementMs: 300, reconnectMs: 600 })
   await one.declare()
   const lease = await one.lease()

@@ -61,8 +61,8 @@ function urlOf(proxy: PostgresProxy, database: string, secret: string): string {
   return `postgres://app:${encodeURIComponent(secret)}@127.0.0.1:${proxy.port}/${database}`
 }
 
-async function open(url: string): Promise<Bus> {
-  const engine = postgres({ url, statementMs: 500, reconnectMs: 300 })
+async function open(url: string, statementMs = 1_500): Promise<Bus> {
+  const engine = postgres({ url, statementMs, reconnectMs: 300 })
   return await openBus({ engine, topics: [orders] })
 }
 
@@ -77,6 +77,8 @@ test('no password is in any error, hook, status, warning or log of the server, w
 
   await seen.fails('ENGINE_UNAVAILABLE', () => open(urlOf(proxy, 'app', `${password}!`)))
   await seen.fails('ENGINE_UNAVAILABLE', () => open(urlOf(proxy, 'nowhere', password)))
+  // Making the schema may take longer on a slow machine.
+  await (await open(url, 30_000)).stop()
   {
     await using bus = await open(url)
     await bus.publish(orders, 1)
