@@ -71,7 +71,7 @@ export function paymentsOf(accounts: number, each: number, from = 0): Payment[] 
 export async function untilBooked(sink: PostgresAddress, rows: number): Promise<void> {
   const count = async () =>
     Number((await queryOnce<{ n: string }>(sink.url, 'select count(*) as n from ledger'))[0]!.n)
-  await until(async () => (await count()) >= rows, 30_000, `${rows} rows`)
+  await until(async () => (await count()) >= rows, 60_000, `${rows} rows`)
 }
 
 /** X1, X2: rows, state and emitted events are what one run over `given` without any fault would have left. */
