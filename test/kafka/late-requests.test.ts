@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { kafka } from '../../src/engines/kafka/index.ts'
+import { openBus, topic } from '../../src/index.ts'
+import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
+import {
+  consumeSome,
+  createTopic,
+  disconnect,
+  openAdmin,
+  openConsumer,
+  openTransactional,
+  rdkafka,
+} from '../rig/kafka/client.ts'
+import { apiKeys, HoldingProxy } from '../rig/kafka/holding-proxy.ts'
+import { transactionsOf } from '../rig/kafka/questions.ts'
+import { RawProducer } from '../rig/kafka/raw-producer.ts'
+import { readAll } from '../support/read-all.ts'
+import { until } from '../support/until.ts'
+
+let broker: Kafka
+let proxy: HoldingProxy
+before(async () => {
+  const advertise = async (_id: number, port: number) => {
+    proxy = await HoldingProxy.listen(port)
+    return proxy.port
+  }
+  broker = await startKafka({ brokers: 1, advertise })
+  const admin = openAdmin(broker.bootstrap)
+  await createTopic(admin, 'raw', 1)
+  admin.disconnect()
+  // The first transactional producer makes the broker a coordinator.
+  await disconnect(await openTransactional(broker.bootstrap, 'first'))
+})
+after(async () => {
+  await broker.stop()
+  await proxy[Symbol.asyncDispose]()
+})
+
+/** Until no transaction of this id is open or ending. */
+const settled = (id: string) =>
+  until(async () => {
+    const open = await transactionsOf(broker.brokers[0]!.port, ['Ongoing', 'PrepareCommit', 'PrepareAbort'])
+    return open.every(({ transactionalId }) => transactionalId !== id)
+  })
+
+let readers = 0
+/** What a reader of committed records sees in the topic, of those that begin with `start`. */
+async function visible(start: string): Promise<string[]> {
+  const consumer = await openConsumer(broker.bootstrap, `reader${++readers}`)
+  consumer.assign([{ topic: 'raw', partition: 0, offset: 0 }])
+  const found = await consumeSome(consumer, 1_000, 2_000)
+  await disconnect(consumer)
+  return found.map(({ value }) => String(value)).filter((value) => value.startsWith(start))
+}
+
+test('a late EndTxn commits what its sender never committed, unless the producer was initialised again (K2, X5)', async () => {
+  for (const again of [false, true]) {
+    const id = `end-${again}`
+    const producer = new RawProducer(proxy.port, id)
+    await producer.init()
+    await producer.add('raw')
+    await producer.produce('raw', `${id} a`)
+    proxy.hold(apiKeys.endTxn)
+    const lost = producer.end('commit')
+    await proxy.held()
+    if (again) await producer.init()
+    await producer.add('raw')
+    await producer.produce('raw', `${id} b`)
+    await proxy.release()
+    const late = await lost
+    await producer.end('abort')
+    await settled(id)
+    assert.equal(late === 0, !again, `the late request was answered with ${late}`)
+    assert.deepEqual(await visible(id), again ? [] : [`${id} a`, `${id} b`])
+  }
+})
+
+test('a late Produce of an aborted transaction gets into the next one, unless the producer was initialised again (K3, X5)', async () => {
+  for (const again of [false, true]) {
+    const id = `produce-${again}`
+    const producer = new RawProducer(proxy.port, id)
+    await producer.init()
+    await producer.add('raw')
+    proxy.hold(apiKeys.produce)
+    const lost = producer.produce('raw', `${id} a`)
+    await proxy.held()
+    await producer.end('abort')
+    await settled(id)
+    if (again) await producer.init()
+    await producer.add('raw')
+    await proxy.release()
+    const late = await lost
+    await producer.end('commit')
+    await settled(id)
+    assert.equal(late === 0, !again, `the late request was answered with ${late}`)
+    assert.deepEqual(await visible(id), again ? [] : [`${id} a`])
+  }
+})
+
+interface Step {
+  readonly n: number
+}
+const steps = topic<Step>('steps', { partitions: 1, dedup: false, key: () => 'k' })
+const sums = topic<Step & { readonly sum: number }>('sums', { partitions: 1, dedup: false, key: () => 'k' })
+
+for (const [name, apiKey] of Object.entries(apiKeys)) {
+  test(`the engine goes on while a request (${name}) of a unit is held back, and is not hit by it later (K2, K3, X1)`, async () => {
+    const engine = kafka({
+      brokers: broker.bootstrap,
+      prefix: `${name.toLowerCase()}.`,
+      client: rdkafka,
+      acceptUnsafe: ['replication.factor'],
+      operationMs: 8_000,
+    })
+    const bus = await openBus({ engine, topics: [steps, sums], member: 'm' })
+    let arm = false
+    const consumer = bus.consume(steps, { group: 'g', leaseMs: 10_000 }, async ({ data: { n } }, tx) => {
+      const state = tx.state<number>('sum')
+      const sum = ((await state.get()) ?? 0) + n
+      await state.set(sum)
+      tx.emit(sums, { n, sum })
+      if (arm) proxy.hold(apiKey)
+      arm = false
+    })
+    const found = async () => (await readAll(bus, sums)).map(({ data }) => [data.n, data.sum])
+    await bus.publish(steps, { n: 1 })
+    await until(async () => (await found()).length === 1)
+    arm = true
+    await bus.publish(steps, { n: 2 })
+    await proxy.held()
+    await until(async () => (await found()).length === 2)
+    await bus.publish(steps, { n: 3 })
+    await proxy.release()
+    await bus.publishMany([4, 5, 6].map((n) => steps.event({ n })))
+    await until(async () => (await found()).length === 6)
+    assert.deepEqual(await found(), [
+      [1, 1],
+      [2, 3],
+      [3, 6],
+      [4, 10],
+      [5, 15],
+      [6, 21],
+    ])
+    assert.equal(consumer.tasks()[0]?.error, undefined)
+    await bus.stop()
+  })
+}
