@@ -9,9 +9,10 @@ import { serverVariable } from './postgres/by-hand.ts'
 
 const usage = `Measures Semel beside hand-written programs of the same durability, in turn, each in its own process.
 
-  npm run bench -- [--engine sqlite|postgres] [--only CASE] [--runs N] [--for TIME] [--json]
+  npm run bench -- [--engine sqlite|postgres|kafka] [--only CASE] [--runs N] [--for TIME] [--json]
 
-  --engine E   default sqlite; for postgres a server of version 18 is started, flushing as servers do
+  --engine E   default sqlite; for postgres a server of version 18 is started, flushing as servers do; for kafka
+               a broker, which \`npm run kafka:setup\` makes ready
   --only CASE  ${Object.entries(engines)
     .map(([engine, cases]) => `of ${engine}: ${cases.map(({ name }) => name).join(', ')}`)
     .join('\n               ')}
@@ -130,10 +131,20 @@ function milliseconds(text: string): number {
 
 /** The server whose address the programs find in their environment. */
 async function startServer(): Promise<AsyncDisposable | undefined> {
+  if (values.engine === 'kafka') return await startBroker()
   if (values.engine !== 'postgres') return undefined
   const server = await startPostgres({ version: 18, fsync: true })
   process.env[serverVariable] = server.url
   return server
+}
+
+/** Imported when it is asked for: the client is compiled and may be absent. */
+async function startBroker(): Promise<AsyncDisposable> {
+  const { startKafka } = await import('../test/rig/kafka/broker.ts')
+  // Beside a busy client it may be late with its heartbeats, which is no fault of its own.
+  const broker = await startKafka({ brokers: 1, settings: { 'broker.session.timeout.ms': 30_000 } })
+  process.env.SEMEL_BENCH_KAFKA = broker.bootstrap
+  return broker
 }
 
 async function main(cases: readonly BenchCase[]): Promise<void> {

@@ -1,0 +1,120 @@
+import type { Consumer, Message, Producer } from '../../src/engines/kafka/client-types.ts'
+import { kafka } from '../../src/engines/kafka/index.ts'
+import { type Bus, openBus, topic } from '../../src/index.ts'
+import {
+  call,
+  createTopic,
+  disconnect,
+  openAdmin,
+  openConsumer,
+  openProducer,
+  rdkafka,
+} from '../../test/rig/kafka/client.ts'
+import { orderOf, orders, totals } from '../workload.ts'
+
+/** Address of the broker that `bench/main.ts` started. */
+export const brokerVariable = 'SEMEL_BENCH_KAFKA'
+export const partitions = 4
+
+export function bootstrap(): string {
+  const address = process.env[brokerVariable]
+  if (address === undefined) throw new Error(`${brokerVariable} has the address of a broker`)
+  return address
+}
+
+/** Each process has topics of its own. */
+export const prefix = `bench-${process.pid}.`
+
+/** Brokers do not deduplicate: the topics of the other engines without that. */
+const topics = [orders, totals].map(({ name, partitions: count }) =>
+  topic(name, { partitions: count, dedup: false }),
+)
+
+export function openKafkaBus(): Promise<Bus> {
+  const engine = kafka({
+    brokers: bootstrap(),
+    prefix,
+    client: rdkafka,
+    acceptUnsafe: ['replication.factor'],
+  })
+  return openBus({ engine, topics })
+}
+
+export async function createTopics(...names: readonly string[]): Promise<void> {
+  const admin = openAdmin(bootstrap())
+  for (const name of names) await createTopic(admin, `${prefix}${name}`, partitions)
+  admin.disconnect()
+}
+
+/** Sends orders, and knows when all that were sent have been acknowledged. */
+export class Sender {
+  readonly #topic: string
+  readonly #producer: Producer
+  #sent = 0
+  #acknowledged = 0
+  #waiting: { readonly count: number; readonly resolve: () => void }[] = []
+  onAcknowledged: (() => void) | undefined
+
+  private constructor(name: string, producer: Producer) {
+    this.#topic = `${prefix}${name}`
+    this.#producer = producer
+    producer.on('delivery-report', (error: Error | null) => {
+      if (error) throw error
+      this.#acknowledged += 1
+      this.onAcknowledged?.()
+      while (this.#waiting[0] !== undefined && this.#waiting[0].count <= this.#acknowledged)
+        this.#waiting.shift()!.resolve()
+    })
+  }
+
+  static async open(name: string): Promise<Sender> {
+    const config = {
+      'enable.idempotence': true,
+      acks: 'all',
+      'linger.ms': 1,
+      'queue.buffering.max.messages': 500_000,
+    }
+    return new Sender(name, await openProducer(bootstrap(), config))
+  }
+
+  send(n: number): void {
+    const order = orderOf(n)
+    this.#producer.produce(this.#topic, null, Buffer.from(JSON.stringify(order)), order.customer)
+    this.#sent += 1
+  }
+
+  /** Resolves when everything sent so far is acknowledged. */
+  acknowledged(): Promise<void> {
+    const count = this.#sent
+    if (this.#acknowledged >= count) return Promise.resolve()
+    return new Promise((resolve) => this.#waiting.push({ count, resolve }))
+  }
+
+  async close(): Promise<void> {
+    await disconnect(this.#producer)
+  }
+}
+
+/** Fills a topic; not part of what is measured. */
+export async function fill(name: string, count: number): Promise<void> {
+  await createTopics(name)
+  const sender = await Sender.open(name)
+  for (let n = 0; n < count; n++) {
+    sender.send(n)
+    if (n % 10_000 === 9_999) await sender.acknowledged()
+  }
+  await sender.acknowledged()
+  await sender.close()
+}
+
+export async function openReader(name: string): Promise<Consumer> {
+  const consumer = await openConsumer(bootstrap(), `${prefix}reader`)
+  const topicName = `${prefix}${name}`
+  consumer.assign(
+    Array.from({ length: partitions }, (_, partition) => ({ topic: topicName, partition, offset: 0 })),
+  )
+  return consumer
+}
+
+export const readSome = (consumer: Consumer, count: number): Promise<Message[]> =>
+  call((done) => consumer.consume(count, done))

@@ -1,0 +1,127 @@
+import { channel } from 'node:diagnostics_channel'
+import type { Message, Producer } from '../../src/engines/kafka/client-types.ts'
+import type { Bus, Guarantee, Transaction } from '../../src/index.ts'
+import { begin, call, commit, openTransactional, sendOffsets } from '../../test/rig/kafka/client.ts'
+import { type BenchCase, type Figures, rate } from '../measure.ts'
+import { pause, sumPerCustomer } from '../semel-programs.ts'
+import { type Order, orders, publishBacklog } from '../workload.ts'
+import { bootstrap, createTopics, fill, openKafkaBus, openReader, prefix, readSome } from './by-hand.ts'
+import { countWithStreams } from './streams.ts'
+
+const count = 100_000
+const readEvents = 1_000
+const unitEvents = 5_000
+
+const handle = async (order: Order): Promise<number> => order.total
+
+export const processAtLeastOnce: BenchCase = {
+  name: 'process-at-least-once',
+  figure: 'eventsPerSecond',
+  better: 'higher',
+  reach: {},
+  ratios: { 'plain consumer loop': 0.8 },
+  programs: {
+    semel: async (): Promise<Figures> => {
+      await using bus = await openKafkaBus()
+      return await processOn(bus, 'at-least-once', ({ data }) => handle(data))
+    },
+    'plain consumer loop': async (): Promise<Figures> => {
+      await fill('orders', count)
+      const consumer = await openReader('orders')
+      const started = performance.now()
+      for (let handled = 0; handled < count; ) {
+        const messages = await readSome(consumer, readEvents)
+        for (const { value } of messages) await handle(JSON.parse(value!.toString()))
+        handled += messages.length
+        if (messages.length > 0) consumer.commitCb(endsOf(messages), () => undefined)
+      }
+      return { eventsPerSecond: rate(count, started) }
+    },
+  },
+}
+
+function endsOf(messages: readonly Message[]) {
+  const ends = new Map(messages.map(({ partition, offset }) => [partition, offset + 1]))
+  return [...ends].map(([partition, offset]) => ({ topic: messages[0]!.topic, partition, offset }))
+}
+
+/** Events in units that are committed: markers of transactions take offsets too, so the log's ends would say too much. */
+function committedEvents(): { readonly events: number } {
+  const seen = { events: 0 }
+  channel('semel:commit').subscribe((message) => {
+    // As `channels.commit` says.
+    seen.events += (message as { readonly events: number }).events
+  })
+  return seen
+}
+
+/** From the first event on: joining a group is not in the other programs' figures either. Until the last unit is committed. */
+async function processOn(
+  bus: Bus,
+  guarantee: Guarantee,
+  handler: (event: { readonly data: Order }, tx: Transaction) => Promise<unknown>,
+): Promise<Figures> {
+  await publishBacklog(bus, count)
+  const committed = committedEvents()
+  let started = 0
+  bus.consume(orders, { group: 'bench', guarantee }, async (event, tx) => {
+    if (started === 0) started = performance.now()
+    await handler(event, tx)
+  })
+  while (committed.events < count) await pause(5)
+  return { eventsPerSecond: rate(count, started) }
+}
+
+/** Reads, produces one event for each, sends offsets, commits; meanwhile the next unit is read. No state. */
+async function transform(): Promise<Figures> {
+  await fill('orders', count)
+  await createTopics('totals')
+  const consumer = await openReader('orders')
+  const config = { 'linger.ms': 1, 'retry.backoff.ms': 2, 'queue.buffering.max.messages': 500_000 }
+  const producer = await openTransactional(bootstrap(), `${prefix}transform`, { ...config, dr_cb: false })
+  const started = performance.now()
+  let next = readSome(consumer, unitEvents)
+  for (let done = 0; done < count; ) {
+    const messages = await next
+    next = readSome(consumer, unitEvents)
+    if (messages.length === 0) continue
+    await begin(producer)
+    emitAll(producer, messages)
+    await sendOffsets(producer, consumer, endsOf(messages))
+    await commit(producer)
+    done += messages.length
+  }
+  const eventsPerSecond = rate(count, started)
+  await next
+  await call((done) => producer.flush(1_000, done))
+  return { eventsPerSecond }
+}
+
+function emitAll(producer: Producer, messages: readonly Message[]): void {
+  for (const { partition, value } of messages) {
+    const { customer, total }: Order = JSON.parse(value!.toString())
+    const output = Buffer.from(JSON.stringify({ customer, sum: total }))
+    producer.produce(`${prefix}totals`, partition, output, customer)
+  }
+}
+
+export const processExactlyOnce: BenchCase = {
+  name: 'process-exactly-once',
+  figure: 'eventsPerSecond',
+  better: 'higher',
+  reach: {},
+  ratios: { 'plain transactions without state': 0.8, 'Kafka Streams, exactly_once_v2': 0 },
+  programs: {
+    semel: async (): Promise<Figures> => {
+      await using bus = await openKafkaBus()
+      return await processOn(bus, 'exactly-once', sumPerCustomer)
+    },
+    'plain transactions without state': transform,
+    'Kafka Streams, exactly_once_v2': async (folder): Promise<Figures> => {
+      const warmUp = count / 2
+      await fill('orders', warmUp + count)
+      await createTopics('totals')
+      return await countWithStreams({ folder, warmUp, count })
+    },
+  },
+}

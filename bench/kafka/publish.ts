@@ -1,0 +1,80 @@
+import { type BenchCase, type Figures, rate } from '../measure.ts'
+import {
+  publishBatch as publishBatchOn,
+  publishConcurrent as publishConcurrentOn,
+} from '../semel-programs.ts'
+import { batchEvents } from '../workload.ts'
+import { createTopics, openKafkaBus, Sender } from './by-hand.ts'
+
+const batchCount = 300_000
+const singleCount = 150_000
+const inFlight = 256
+const callsUnderWay = 2
+const warmUp = 30_000
+
+export const publishBatch: BenchCase = {
+  name: 'publish-batch',
+  figure: 'eventsPerSecond',
+  better: 'higher',
+  reach: {},
+  ratios: { 'plain producer, calls of 1,000': 0.85 },
+  programs: {
+    semel: async (): Promise<Figures> => {
+      await using bus = await openKafkaBus()
+      return await publishBatchOn(bus, batchCount)
+    },
+    'plain producer, calls of 1,000': async (): Promise<Figures> => {
+      await createTopics('plain')
+      const sender = await Sender.open('plain')
+      await batches(sender, warmUp)
+      const started = performance.now()
+      await batches(sender, batchCount)
+      return { eventsPerSecond: rate(batchCount, started) }
+    },
+  },
+}
+
+async function batches(sender: Sender, count: number): Promise<void> {
+  let next = 0
+  const caller = async (): Promise<void> => {
+    while (next < count) {
+      for (const end = next + batchEvents; next < end; next++) sender.send(next)
+      await sender.acknowledged()
+    }
+  }
+  await Promise.all(Array.from({ length: callsUnderWay }, caller))
+}
+
+export const publishConcurrent: BenchCase = {
+  name: 'publish-concurrent',
+  figure: 'eventsPerSecond',
+  better: 'higher',
+  reach: {},
+  ratios: { 'plain producer, 256 under way': 0.85 },
+  programs: {
+    semel: async (): Promise<Figures> => {
+      await using bus = await openKafkaBus()
+      return await publishConcurrentOn(bus, singleCount)
+    },
+    'plain producer, 256 under way': async (): Promise<Figures> => {
+      await createTopics('plain')
+      const sender = await Sender.open('plain')
+      await singles(sender, warmUp)
+      const started = performance.now()
+      await singles(sender, singleCount)
+      return { eventsPerSecond: rate(singleCount, started) }
+    },
+  },
+}
+
+/** Each acknowledgement sends the next event. */
+async function singles(sender: Sender, count: number): Promise<void> {
+  let next = 0
+  sender.onAcknowledged = () => {
+    if (next < count) sender.send(next++)
+  }
+  while (next < inFlight) sender.send(next++)
+  while (next < count) await sender.acknowledged()
+  await sender.acknowledged()
+  sender.onAcknowledged = undefined
+}
