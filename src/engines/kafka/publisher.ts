@@ -42,6 +42,7 @@ export class Publisher {
   readonly #queue: Job[] = []
   readonly #underWay = new Set<Promise<void>>()
   #plain: Producer | undefined
+  #leftBehind: Promise<unknown> = Promise.resolve()
   #transactional: Producer | undefined
   #pumping: Promise<void> | undefined
 
@@ -113,6 +114,8 @@ export class Publisher {
   }
 
   async #sendPlain(job: Job): Promise<void> {
+    // What is left in a failed producer is still sent, and comes before this (P2).
+    await this.#leftBehind
     const producer = await this.#openPlain()
     const delivery = send(producer, job.batches)
     const underWay = delivery.done.then(() => {
@@ -129,8 +132,8 @@ export class Publisher {
    */
   #discardPlain(producer: Producer): void {
     this.#plain = undefined
-    const earlier = Promise.all(this.#underWay)
-    const ended = earlier
+    this.#leftBehind = Promise.all(this.#underWay)
+    const ended = this.#leftBehind
       .then(() => this.#clients.disconnect(producer))
       .then(() => {
         this.#underWay.delete(ended)
