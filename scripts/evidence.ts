@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { kindsOf } from './campaign/kinds.ts'
-import { readTotals, type Totals } from './campaign/totals.ts'
+import { readTotals, type Slice, type Totals } from './campaign/totals.ts'
 import { root } from './run.ts'
 
 const page = join(root, 'docs/reference/evidence.md')
@@ -38,6 +38,21 @@ function scenarioLines({ points }: Totals): string[] {
   )
 }
 
+/** Slices of one commit that follow each other, as one. */
+function byCommit(slices: readonly Slice[]): Slice[] {
+  const joined: Slice[] = []
+  for (const slice of slices) {
+    const last = joined.at(-1)
+    if (last?.commit !== slice.commit) joined.push({ ...slice, kinds: { ...slice.kinds } })
+    else {
+      last.to = slice.to
+      for (const [name, done] of Object.entries(slice.kinds))
+        last.kinds[name] = (last.kinds[name] ?? 0) + done
+    }
+  }
+  return joined
+}
+
 function text(totals: Totals): string {
   const { machine, slices, violations, mixed } = totals
   return [
@@ -56,7 +71,7 @@ function text(totals: Totals): string {
     mixed.length === 0 ? '' : '\n',
     'Slices:',
     '',
-    ...slices.map(({ from, to, commit, kinds: own }) => {
+    ...byCommit(slices).map(({ from, to, commit, kinds: own }) => {
       const did = Object.entries(own).map(([name, done]) => `${count(done)} ${name}`)
       return `- ${from.slice(0, 16)} to ${to.slice(11, 16)} UTC, commit ${commit}: ${did.join(', ') || 'nothing'}`
     }),
