@@ -59,3 +59,41 @@ test('a unit of many events is one statement, and the state of all its keys come
   await pool.end()
   await schema.drop()
 })
+
+test('readers at the ends of their partitions ask together, and each hears of its own', async () => {
+  const schema = freshSchema(server)
+  const partitions = 8
+  const ticks = topic<{ n: number }>('ticks', { partitions, key: ({ n }) => `${n}` })
+  const texts: string[] = []
+  const pool = watchedPool(texts)
+  {
+    await using bus = await openBus({
+      engine: postgres({ pool, schema: schema.name, notify: false }),
+      topics: [ticks],
+    })
+    await bus.publishMany(Array.from({ length: 100 }, (_, n) => ticks.event({ n })))
+    const readAll = async (offsets: readonly number[]) =>
+      await Promise.all(
+        offsets.map(async (offset, partition) => {
+          const request = { topic: 'ticks', partition, offset, maxEvents: 100, maxBytes: 1_000_000 }
+          return await bus.engine.read(request)
+        }),
+      )
+    const ends = (await readAll(Array(partitions).fill(0))).map(({ next }) => next)
+    texts.length = 0
+    const atEnds = await readAll(ends)
+    assert.equal(texts.filter((text) => text.includes('.read(')).length, 1)
+    assert.deepEqual(
+      atEnds,
+      ends.map((end) => ({ events: [], next: end, end })),
+    )
+    const { partition, offset } = await bus.publish(ticks, { n: 100 })
+    const after = await readAll(ends)
+    assert.deepEqual(
+      after.flatMap(({ events: found }, p) => found.map((event) => [p, event.offset, event.data])),
+      [[partition, offset, { n: 100 }]],
+    )
+  }
+  await pool.end()
+  await schema.drop()
+})

@@ -21,6 +21,7 @@ interface ReadRow {
  */
 export class LogReader {
   readonly #read: string
+  readonly #readMany: string
   readonly #bounds: string
   readonly #offsetAt: string
   /** How far each partition is known to be committed, to tell a log that went back (D6). */
@@ -31,14 +32,43 @@ export class LogReader {
   constructor(schema: string) {
     const name = quoteIdentifier(schema)
     this.#read = `select * from ${name}.read($1, $2, $3, $4, $5, $6)`
+    this.#readMany = `select r.*, a.n
+      from unnest($1::text[], $2::int[], $3::bigint[], $4::int[], $5::bigint[], $6::bigint[])
+        with ordinality as a (topic, partition, start, rows_max, events_max, bytes_max, n),
+      lateral ${name}.read(a.topic, a.partition, a.start, a.rows_max, a.events_max, a.bytes_max) as r`
     this.#bounds = `select * from ${name}.bounds($1)`
     this.#offsetAt = `select ${name}.offset_at($1, $2, $3)`
   }
 
+  /** Whether the end was reached there, and so little is to be expected. */
+  isTail({ topic, partition, offset }: ReadRequest): boolean {
+    return this.#ends.get(`${topic}/${partition}`) === offset
+  }
+
   async read(session: Session, request: ReadRequest): Promise<ReadResult> {
-    const { topic, partition, offset, maxEvents, maxBytes } = request
-    const rowsMax = Math.min(postgresLimits.rowsPerRead, maxEvents + 1)
-    const rows = await session.rows(this.#read, [topic, partition, offset, rowsMax, maxEvents, maxBytes])
+    return this.#resultOf(request, await session.rows(this.#read, argumentsOf(request)))
+  }
+
+  /** Several as one statement; each has its own answer or error. */
+  async readMany(
+    session: Session,
+    requests: readonly ReadRequest[],
+  ): Promise<readonly (ReadResult | Error)[]> {
+    const list = requests.map(argumentsOf)
+    const columns = Array.from({ length: argumentCount }, (_, column) => list.map((each) => each[column]))
+    const rowsOf = requests.map((): TextRow[] => [])
+    for (const row of await session.rows(this.#readMany, columns)) rowsOf[Number(row.at(-1)) - 1]!.push(row)
+    return requests.map((request, n) => {
+      try {
+        return this.#resultOf(request, rowsOf[n]!)
+      } catch (error) {
+        return error instanceof Error ? error : new Error(String(error))
+      }
+    })
+  }
+
+  #resultOf(request: ReadRequest, rows: readonly TextRow[]): ReadResult {
+    const { topic, partition, offset } = request
     const first = rows[0]
     if (first === undefined) throw unknownPartition(topic, partition)
     const [earliest, end] = [Number(first[0]), Number(first[1])]
@@ -84,6 +114,14 @@ export class LogReader {
     if (end < before) throw logRegressed(`${name} ends at ${end}, but events up to ${before} were read`, end)
     this.#ends.set(name, end)
   }
+}
+
+const argumentCount = 6
+
+/** What the function `read` is called with. */
+function argumentsOf({ topic, partition, offset, maxEvents, maxBytes }: ReadRequest): (string | number)[] {
+  const rowsMax = Math.min(postgresLimits.rowsPerRead, maxEvents + 1)
+  return [topic, partition, offset, rowsMax, maxEvents, maxBytes]
 }
 
 /** Events of whole rows where possible, so that none is decoded twice. */

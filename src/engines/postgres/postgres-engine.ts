@@ -33,6 +33,7 @@ import { postgresStatus, serverStorage } from './postgres-status.ts'
 import { PostgresTransaction } from './postgres-transaction.ts'
 import { durabilityExceptions, type UnsafeSetting } from './server-identity.ts'
 import type { Session } from './session.ts'
+import { TailReads } from './tail-reads.ts'
 import { beginSql } from './transaction.ts'
 import { appendRequest, unitRequest } from './write-requests.ts'
 
@@ -55,6 +56,7 @@ export class PostgresEngine implements Engine {
   readonly facts = postgresFacts
   readonly #settings: PostgresSettings
   #open: OpenDatabase | undefined
+  #tails: TailReads | undefined
 
   constructor(settings: PostgresSettings) {
     this.#settings = settings
@@ -62,6 +64,10 @@ export class PostgresEngine implements Engine {
 
   async open(context: EngineContext): Promise<void> {
     this.#open = await openDatabase(this.#settings, context)
+    const { reader } = this.#open
+    this.#tails = new TailReads(context.platform, (requests) =>
+      this.#reading('reading the log', (session) => reader.readMany(session, requests)),
+    )
   }
 
   async close(): Promise<void> {
@@ -94,7 +100,9 @@ export class PostgresEngine implements Engine {
   }
 
   async read(request: ReadRequest): Promise<ReadResult> {
-    return await this.#reading('reading the log', (session) => this.#database.reader.read(session, request))
+    const { reader } = this.#database
+    if (this.#tails !== undefined && reader.isTail(request)) return await this.#tails.read(request)
+    return await this.#reading('reading the log', (session) => reader.read(session, request))
   }
 
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {
