@@ -23,6 +23,8 @@ export const kafkaLimits = {
   leadersKnownMs: 1 * second,
   /** How old the last look at a topic that is read may be: after so long its deletion is noticed. */
   topicSeenMs: 1 * second,
+  /** Who says within this time of a deletion that the topic is there as before has not heard of it. */
+  topicGoneMs: 3 * second,
   /** The first wait for the end of a partition; each further one is twice as long, up to `silentBrokerMs`. */
   firstAnswerMs: 500,
   /** A transactional producer closes connections that it does not use for so long; see `Clients.producer`. */

@@ -33,6 +33,8 @@ export class KafkaLog {
   readonly #parts: LogParts
   readonly #declared = new Map<string, KafkaTopic>()
   readonly #recreated = new Set<string>()
+  /** Until when a topic that was not there is taken for gone. */
+  readonly #goneUntil = new Map<string, number>()
   #timesConsumer: Promise<Consumer> | undefined
 
   constructor(parts: LogParts) {
@@ -76,6 +78,8 @@ export class KafkaLog {
       recordsMax: maxEvents,
       bytesMax: maxBytes,
     })
+    // Asked after they were fetched: they are of the topic that was declared, not of one that was made anew (D6).
+    if (records.length > 0) this.#requireDeclared(topic, await this.#parts.topics.confirm(place.name))
     return { events: records.map((record) => decodeEvent(record, topic)), next, end }
   }
 
@@ -164,20 +168,29 @@ export class KafkaLog {
     }
   }
 
-  /** LOG_REGRESSED and TOPIC_CONTRADICTION if it is no longer what was declared: noticed `topicSeenMs` after it happened. */
+  /** LOG_REGRESSED and TOPIC_CONTRADICTION if it is no longer what was declared; where nothing comes, noticed within `topicSeenMs`. */
   async #topic(topic: string): Promise<KafkaTopic> {
     const { names, topics } = this.#parts
     topics.refresh(names.topic(topic))
-    const found = await topics.find(names.topic(topic))
+    return this.#requireDeclared(topic, await topics.find(names.topic(topic)))
+  }
+
+  /**
+   * Ids never come back. Of a topic that is gone, a broker that has not heard of it may say for a moment that it is as
+   * before.
+   */
+  #requireDeclared(topic: string, found: KafkaTopic | undefined): KafkaTopic {
     const declared = this.#declared.get(topic)
-    if (declared !== undefined) {
-      // Ids never come back; a broker that has just started may not know a topic for a moment.
-      if (found !== undefined && found.id !== declared.id) this.#recreated.add(topic)
-      if (found === undefined || this.#recreated.has(topic)) throw recreated(topic, found)
-      if (found.partitions !== declared.partitions) throw otherCount(topic, found, declared.partitions)
-    }
-    if (found === undefined)
+    if (declared === undefined) {
+      if (found !== undefined) return found
       throw new SemelError('UNKNOWN_TOPIC', `there is no topic ${JSON.stringify(topic)}`)
+    }
+    const now = this.#parts.clients.platform.clock.monotonic()
+    if (found === undefined) this.#goneUntil.set(topic, now + kafkaLimits.topicGoneMs)
+    else if (found.id !== declared.id) this.#recreated.add(topic)
+    const isGone = now < (this.#goneUntil.get(topic) ?? 0)
+    if (found === undefined || isGone || this.#recreated.has(topic)) throw recreated(topic, found)
+    if (found.partitions !== declared.partitions) throw otherCount(topic, found, declared.partitions)
     return found
   }
 
@@ -209,7 +222,7 @@ function otherCount(name: string, found: KafkaTopic, wanted: number): SemelError
 }
 
 function recreated(name: string, found: KafkaTopic | undefined): SemelError {
-  const what = found === undefined ? 'is gone' : 'was deleted and created again'
+  const what = found === undefined ? 'is gone' : 'was deleted, or deleted and created again'
   return new SemelError('LOG_REGRESSED', `topic ${name} ${what}: groups hold positions of the old one (D6)`, {
     hint: 'give the new log a prefix of its own, or restore the topic',
   })

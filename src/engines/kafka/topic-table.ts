@@ -1,4 +1,4 @@
-import { SemelError } from '../../errors.ts'
+import { isSemelError, SemelError } from '../../errors.ts'
 import { sleep } from '../../platform/wait.ts'
 import { blockingCall, type Clients } from './client.ts'
 import type { Admin, TopicDescription } from './client-types.ts'
@@ -25,6 +25,11 @@ export class TopicTable {
   readonly #admin: Admin
   readonly #known = new Map<string, KafkaTopic>()
   readonly #lookedAt = new Map<string, number>()
+  /** Looks in the order they began, and the youngest that ended for each topic: a late answer of an older one is no news. */
+  #looks = 0
+  readonly #youngest = new Map<string, number>()
+  readonly #lookUnderWay = new Map<string, Promise<unknown>>()
+  readonly #nextLook = new Map<string, Promise<KafkaTopic | undefined>>()
 
   constructor(clients: Clients, admin: Admin) {
     this.#clients = clients
@@ -51,9 +56,43 @@ export class TopicTable {
     void this.look(name).catch(() => undefined)
   }
 
+  /** What the brokers say after this call. Those who ask while a look is under way share the next one. */
+  async confirm(name: string): Promise<KafkaTopic | undefined> {
+    let next = this.#nextLook.get(name)
+    if (next === undefined) {
+      next = (this.#lookUnderWay.get(name) ?? Promise.resolve()).then(() => {
+        this.#nextLook.delete(name)
+        const look = this.#lookSoon(name)
+        this.#lookUnderWay.set(
+          name,
+          look.catch(() => undefined),
+        )
+        return look
+      })
+      this.#nextLook.set(name, next)
+    }
+    return await next
+  }
+
+  /** A broker that is silent is not waited for: the next question may go to another. */
+  async #lookSoon(name: string): Promise<KafkaTopic | undefined> {
+    const { platform, operationMs } = this.#clients
+    const until = platform.clock.monotonic() + operationMs
+    for (let patienceMs: number = kafkaLimits.firstAnswerMs; ; patienceMs *= 2) {
+      try {
+        return await this.look(name, Math.min(patienceMs, kafkaLimits.silentBrokerMs))
+      } catch (error) {
+        const mayPass = isSemelError(error) && error.retryable
+        if (!mayPass || platform.clock.monotonic() > until) throw error
+      }
+      await sleep(platform, describePollMs)
+    }
+  }
+
   /** Asks the brokers, whatever is remembered. */
-  async look(name: string): Promise<KafkaTopic | undefined> {
-    const options = { timeout: this.#clients.operationMs }
+  async look(name: string, timeoutMs = this.#clients.operationMs): Promise<KafkaTopic | undefined> {
+    const options = { timeout: timeoutMs }
+    const look = ++this.#looks
     let found: TopicDescription | undefined
     try {
       ;[found] = await blockingCall<TopicDescription[]>((done) =>
@@ -62,8 +101,10 @@ export class TopicTable {
     } catch (error) {
       throw translated(error, `asking for topic ${name}`, 'not-applied')
     }
+    const isNews = look > (this.#youngest.get(name) ?? 0)
+    if (isNews) this.#youngest.set(name, look)
     if (found === undefined || found.error?.code === unknownTopic) {
-      this.#known.delete(name)
+      if (isNews) this.#known.delete(name)
       return undefined
     }
     if (found.error) throw translated(found.error, `asking for topic ${name}`, 'not-applied')
@@ -73,7 +114,7 @@ export class TopicTable {
       id: found.topicId.base64,
       replicas: Math.min(...found.partitions.map(({ replicas }) => replicas.length)),
     }
-    if (found.partitions.every(({ leader }) => leader !== null)) this.#known.set(name, topic)
+    if (isNews && found.partitions.every(({ leader }) => leader !== null)) this.#known.set(name, topic)
     return topic
   }
 
