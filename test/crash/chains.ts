@@ -12,6 +12,8 @@ import { PoweredDisk } from './power.ts'
 
 /** Lines of most of a life's history: opening, publishing, handling. */
 const linesOfLife = 250
+/** Where a life that only publishes has published something, and is not over: it ends after about 145 lines. */
+const linesOfPublishing = { first: 20, last: 120 }
 
 interface KillChain {
   /** `name:hit` of each crash point. */
@@ -94,7 +96,7 @@ export async function losePowerUnflushed(times: number, seed: number): Promise<s
   assert.equal(await place.live(0, { consumes: false }), null)
   let logged = await checkAfterFault(place)
   for (let n = 0; n < times; n++) {
-    const during = cutDuring(disk, random)
+    const during = cutDuring(disk, random, linesOfPublishing)
     await place.live(logged, { durability: 'os', consumes: false, during, mayFail: true })
     place.died('power')
     disk.restorePower()
@@ -104,9 +106,13 @@ export async function losePowerUnflushed(times: number, seed: number): Promise<s
 }
 
 /** Cuts the power at a moment of the life. The program stands still before and is gone after, as its machine is. */
-function cutDuring(disk: PoweredDisk, random: SeededRandom) {
+function cutDuring(
+  disk: PoweredDisk,
+  random: SeededRandom,
+  { first, last } = { first: 0, last: linesOfLife },
+) {
   return async ({ child, lines }: Running): Promise<void> => {
-    await lines(Math.floor(linesOfLife * random.fraction()))
+    await lines(Math.floor(first + (last - first) * random.fraction()))
     await freeze(child)
     disk.cutPower()
     child.kill('SIGKILL')
