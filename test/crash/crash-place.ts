@@ -147,6 +147,14 @@ export class Place implements Disposable {
     client.note('fault', { name: fault, state: 'off' })
   }
 
+  /** Whether a life that was to be killed was; false: it ran to its end. */
+  wasKilled(signal: NodeJS.Signals | null): boolean {
+    if (signal === null) return false
+    assert.equal(signal, 'SIGKILL')
+    this.died('kill')
+    return true
+  }
+
   /** Writes down that a fault begins or ends. */
   fault(name: string, state: 'on' | 'off'): void {
     this.#recorder.client('nemesis').note('fault', { name, state })
