@@ -35,6 +35,7 @@ const rows: readonly (readonly [question: string, answer: (facts: EngineFacts) =
   ],
   ['your own tables in the same commit (X1)', ({ sql }) => (sql === undefined ? 'no' : dialects[sql])],
   ['offsets have no gaps (P1)', ({ denseOffsets }) => yesNo(denseOffsets)],
+  ['a topic can be moved away while it is in use', ({ seals }) => yesNo(seals)],
   [
     'partitions are handed out by',
     ({ ownership }) => (ownership === 'lease-table' ? 'leases with epochs' : "the broker's group"),

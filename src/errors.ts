@@ -29,6 +29,7 @@ export const errorCodes = [
   'OFFSET_OUT_OF_RANGE',
   'LOG_REGRESSED',
   'COPY_DIFFERS',
+  'TOPIC_MOVED',
   'BUSY',
   'DEADLINE_EXCEEDED',
   'ABORTED',

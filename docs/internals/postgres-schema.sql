@@ -80,6 +80,7 @@ create table semel.partition (
   topic_id integer not null,
   partition integer not null,
   earliest bigint not null default 0,
+  sealed boolean not null default false,
   FOREIGN KEY (topic_id) REFERENCES semel.topic(id),
   PRIMARY KEY (id),
   UNIQUE (topic_id, partition)
@@ -132,6 +133,7 @@ create table semel.topic (
   name text collate "C" not null,
   dedup_window_ms bigint not null,
   ids_version bigint not null default 0,
+  seal text,
   PRIMARY KEY (id),
   UNIQUE (name)
 );
@@ -165,6 +167,10 @@ declare
 begin
   if current_setting('synchronous_commit') in ('off', 'local') then
     perform set_config('synchronous_commit', 'on', true);
+  end if;
+  perform 1 from "semel".topic t where t.name = p_topic for share;
+  if exists (select 1 from "semel".topic t where t.name = p_topic and t.seal is not null) then
+    raise exception '%', p_topic using errcode = 'SM002';
   end if;
   insert into "semel".task (grp, topic, partition) values (p_grp, p_topic, p_partition)
     on conflict (grp, topic, partition) do nothing;
@@ -292,6 +298,27 @@ CREATE OR REPLACE FUNCTION semel.leave(p_grp text, p_member text)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   delete from "semel".member m where m.grp = p_grp and m.member = p_member
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.lock_topic(p_topic text)
+ RETURNS TABLE(seal text, now_ms bigint)
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  if current_setting('synchronous_commit') in ('off', 'local') then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+  if current_setting('lock_timeout') = '0' then
+    perform set_config('lock_timeout', '10s', true);
+  end if;
+  perform 1 from "semel".topic t where t.name = p_topic for update;
+  perform 1 from "semel".partition p join "semel".topic t on t.id = p.topic_id
+    where t.name = p_topic order by p.id for update of p;
+  perform 1 from "semel".task t where t.topic = p_topic order by t.id for update;
+  return query select t.seal, "semel".now_ms() from "semel".topic t where t.name = p_topic;
+end
 $function$;
 
 CREATE OR REPLACE FUNCTION semel.make_store(p_task_id integer, p_name text)
@@ -718,6 +745,33 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION semel.seal(p_topic text, p_seal text, p_fence boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  update "semel".topic t set seal = p_seal where t.name = p_topic;
+  update "semel".partition p set sealed = p_seal is not null
+    from "semel".topic t
+    where t.id = p.topic_id and t.name = p_topic and p.sealed <> (p_seal is not null);
+  if p_fence then
+    update "semel".task t set epoch = t.epoch + 1 where t.topic = p_topic;
+    update "semel".lease l set owner = null, expires_at = 0 from "semel".task t
+      where t.id = l.task_id and t.topic = p_topic;
+  end if;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.seals()
+ RETURNS TABLE(topic text, seal text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select t.name, t.seal from "semel".topic t where t.seal is not null
+$function$;
+
 CREATE OR REPLACE FUNCTION semel.status(p_dead text)
  RETURNS TABLE(kind text, content text)
  LANGUAGE sql
@@ -753,6 +807,16 @@ AS $function$
   union all
   select 'member', json_build_array(m.grp, m.member, m.report, greatest(0, "semel".now_ms() - m.seen_at))::text
     from "semel".member m
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.stores(p_grp text, p_topic text, p_partition integer)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select s.name from "semel".task t join "semel".store s on s.task_id = t.id
+    where t.grp = p_grp and t.topic = p_topic and t.partition = p_partition order by s.name
 $function$;
 
 CREATE OR REPLACE FUNCTION semel.task_id(p_grp text, p_topic text, p_partition integer)
@@ -839,7 +903,7 @@ begin
   end if;
 
   if cardinality(p_partitions) > 0 then
-    select array_agg(coalesce(b.first_offset + b.count, p.earliest) order by p.id),
+    select array_agg(case when p.sealed then -1 else coalesce(b.first_offset + b.count, p.earliest) end order by p.id),
         array_agg(greatest(coalesce(b.append_time, 0), now_ms) order by p.id)
       into ends, times
       from "semel".partition p

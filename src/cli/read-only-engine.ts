@@ -34,6 +34,8 @@ export abstract class ReadOnlyEngine implements Engine {
   readState = (): Promise<never> => this.#refuse()
   commit = (): Promise<never> => this.#refuse()
   begin = (): Promise<never> => this.#refuse()
+  stores = (): Promise<never> => this.#refuse()
+  seal = (): Promise<never> => this.#refuse()
 
   async #refuse(): Promise<never> {
     throw new SemelError('UNSUPPORTED', `${this.name} is open for reading only`)

@@ -21,6 +21,8 @@ export interface AppendLookup {
   nextOffset(topic: string, partition: number): number
   /** A call that touches this partition must fail, because one before it failed and its publisher knew not (P2). */
   blocked(topic: string, partition: number): boolean
+  /** Why nothing may be appended to a topic, if so (`Engine.seal`). */
+  obstacle?(topic: string): SemelError | undefined
   /** Content of a record of the group. */
   content(batch: number, index: number): Content
 }
@@ -121,6 +123,10 @@ class AppendPlanner {
       if (this.#blocked.has(partitionName(batch)) || this.#lookup.blocked(batch.topic, batch.partition)) {
         return predecessorFailed(batch)
       }
+    }
+    for (const b of new Set(places.map(({ batch }) => batch))) {
+      const obstacle = this.#lookup.obstacle?.(this.#group.batches[b]!.topic)
+      if (obstacle !== undefined) return obstacle
     }
     const own = new Map<string, Content>()
     for (const { batch: b, index } of places) {

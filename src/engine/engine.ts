@@ -72,6 +72,9 @@ export interface Engine {
   /** Committed values of a task's store for `keys`, in their order; `undefined` where there is none. */
   readState(task: TaskId, store: string, keys: readonly string[]): Promise<readonly (string | undefined)[]>
 
+  /** Names of the stores that units of a task have written to, in any order. Those that are empty now may be missing. */
+  stores(task: TaskId): Promise<readonly string[]>
+
   /** Committed entries of one store in key order, after `after` (exclusive). Anyone may read, owner or not. */
   scanState(request: ScanRequest): Promise<readonly StateEntry[]>
 
@@ -90,6 +93,22 @@ export interface Engine {
    * May wait for other transactions of this process; honours `signal` while waiting.
    */
   begin(lease: Lease, signal: AbortSignal): Promise<UnitTransaction>
+
+  /**
+   * One step of moving a topic to another engine, atomic and as durable as a unit. Only where `facts.seals` is set.
+   *
+   * - `hold`: from this step on, appends to the topic fail with TOPIC_MOVED (retryable, `not-applied`), be they of a
+   *   publish (each call by itself) or of a unit; the epoch of every task of the topic, in all groups, grows by one, so
+   *   that no unit of an owner from before commits any more (Z1); and nobody is granted one of these tasks.
+   * - `renew`: a hold lasts until `forMs` from now. One that has run out ends when somebody appends or acquires, in that
+   *   very step, and only then: clocks offer the end of a hold, they never decide whether it was unbroken.
+   * - `release`: ends a hold. Nothing happens if there is none of this holder.
+   * - `move`: the hold becomes final; TOPIC_MOVED then is not retryable and says `to`. The log can still be read.
+   *
+   * `renew` and `move` are FENCED if the hold has ended. `hold` is refused with TOPIC_MOVED if another holder has the
+   * topic, or it was moved; `hold` and `move` may be repeated by the same holder.
+   */
+  seal(request: SealRequest): Promise<void>
 
   /** What is stored, for status displays: one consistent snapshot. */
   status(): Promise<EngineStatus>
@@ -178,6 +197,18 @@ export interface PartitionBounds {
   readonly earliest: number
   readonly end: number
 }
+
+interface SealStep {
+  readonly topic: string
+  /** Name of one attempt to move the topic, unique among all. */
+  readonly holder: string
+}
+
+export type SealRequest =
+  | (SealStep & { readonly step: 'hold' | 'renew'; readonly forMs: number })
+  | (SealStep & { readonly step: 'release' })
+  /** `to`: where the topic is now, for people; without a password. */
+  | (SealStep & { readonly step: 'move'; readonly to: string })
 
 /** A task: one partition of one consumer group, read from the log with identity `logId`. */
 export interface TaskId {

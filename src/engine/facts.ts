@@ -24,6 +24,8 @@ export interface EngineFacts {
   readonly ownership: 'lease-table' | 'broker-group'
   /** Offsets of a partition have no holes. Where false, never compute counts from offsets (P1). */
   readonly denseOffsets: boolean
+  /** A topic can be sealed and moved to another engine while its publishers and groups run (`semel move`). */
+  readonly seals: boolean
   /** What decides append time. */
   readonly appendClock: 'process' | 'database' | 'broker'
 }

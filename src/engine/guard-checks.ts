@@ -6,6 +6,7 @@ import type {
   JoinRequest,
   ReadRequest,
   ScanRequest,
+  SealRequest,
   TopicSpec,
   Unit,
 } from './engine.ts'
@@ -70,6 +71,13 @@ export function checkRead({ partition, offset, maxEvents, maxBytes }: ReadReques
 export function checkScan({ store, limit }: ScanRequest): void {
   checkStore(store)
   checkWhole('INVALID_OPTION', 'limit', limit, 1, Number.MAX_SAFE_INTEGER)
+}
+
+export function checkSeal(request: SealRequest): void {
+  assert(request.holder !== '', 'a move has a name')
+  if (request.step === 'move') assert(request.to !== '', 'a move goes somewhere')
+  else if (request.step !== 'release')
+    checkWhole('INVALID_OPTION', 'forMs', request.forMs, 1, limits.leaseMsMax)
 }
 
 export function checkJoin({ group, topics, leaseMs }: JoinRequest): void {

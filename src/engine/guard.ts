@@ -13,6 +13,7 @@ import type {
   ReadRequest,
   ReadResult,
   ScanRequest,
+  SealRequest,
   StateEntry,
   TaskId,
   TaskPosition,
@@ -27,6 +28,7 @@ import {
   checkOffset,
   checkRead,
   checkScan,
+  checkSeal,
   checkTime,
   checkTopics,
   checkUnit,
@@ -170,6 +172,10 @@ class GuardedEngine implements Engine {
     })
   }
 
+  stores(task: TaskId): Promise<readonly string[]> {
+    return this.#state.read('stores', () => this.#engine.stores(task))
+  }
+
   scanState(request: ScanRequest): Promise<readonly StateEntry[]> {
     return this.#state.read('scanState', async () => {
       checkScan(request)
@@ -209,6 +215,16 @@ class GuardedEngine implements Engine {
       },
       signal,
     )
+  }
+
+  seal(request: SealRequest): Promise<void> {
+    return this.#state.write('seal', async () => {
+      if (!this.facts.seals) {
+        throw new SemelError('UNSUPPORTED', `no topic can be moved away from the ${this.facts.name} engine`)
+      }
+      checkSeal(request)
+      await this.#engine.seal(request)
+    })
   }
 
   status(): Promise<EngineStatus> {

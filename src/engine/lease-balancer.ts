@@ -1,4 +1,4 @@
-import { assert, SemelError } from '../errors.ts'
+import { assert, isSemelError, SemelError } from '../errors.ts'
 import type { Platform, Timer } from '../platform/platform.ts'
 import { orLate, sleep } from '../platform/wait.ts'
 import type { JoinRequest, Lease, Membership, OwnershipListener, TaskId } from './engine.ts'
@@ -77,6 +77,7 @@ export class LeaseBalancer implements Membership {
   #rest = new AbortController()
   #loop: Promise<void> = Promise.resolve()
   #left: Promise<void> | undefined
+  #moved: SemelError | undefined
 
   private constructor({ table, platform, member, request, listener }: LeaseBalancerOptions) {
     this.#table = table
@@ -173,7 +174,7 @@ export class LeaseBalancer implements Membership {
     if (startedAt <= this.#renewedAt || this.#stop.signal.aborted) return
     this.#renewedAt = startedAt
     // One that came late gives no tasks, which without a word would look as if there was nothing to do.
-    if (this.#platform.clock.monotonic() - startedAt <= this.#callMs) this.#trouble(undefined)
+    if (this.#platform.clock.monotonic() - startedAt <= this.#callMs) this.#trouble(this.#moved)
     this.#lateness?.cancel()
     const leftMs = this.#renewedAt + this.#request.leaseMs - this.#platform.clock.monotonic()
     this.#lateness = this.#platform.timers.after(Math.max(0, leftMs), () =>
@@ -246,10 +247,22 @@ export class LeaseBalancer implements Membership {
 
   async #take({ task, epoch }: LeaseRow): Promise<Lease | undefined> {
     const { leaseMs } = this.#request
-    const granted = await this.#quietly(() => this.#table.acquire(task, this.#member, leaseMs, epoch))
+    const granted = await this.#quietly(() =>
+      this.#table.acquire(task, this.#member, leaseMs, epoch).catch((error: unknown) => {
+        this.#noteMoved(error)
+        throw error
+      }),
+    )
     if (granted === undefined) return undefined
     assert(granted === epoch + 1, 'an epoch grows by one at each change of owner')
     return { task, epoch: granted }
+  }
+
+  /** Tasks of a topic that is on another engine now will never be free: that must not look as if there was nothing to do. */
+  #noteMoved(error: unknown): void {
+    if (!isSemelError(error) || error.code !== 'TOPIC_MOVED' || error.retryable) return
+    this.#moved = error
+    this.#trouble(error)
   }
 
   #assign(leases: readonly Lease[]): void {

@@ -43,6 +43,8 @@ export interface OutboxProblem {
 export interface TopicStatus {
   readonly topic: string
   readonly dedupWindowMs: number
+  /** Where the topic is now, if it was moved to another engine. */
+  readonly movedTo?: string | undefined
   readonly partitions: readonly PartitionStatus[]
 }
 

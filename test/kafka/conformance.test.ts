@@ -25,6 +25,7 @@ engineConformance({
     'denseOffsets=false',
     'ownership=broker-group',
     'retention=false',
+    'seals=false',
     'sql=undefined',
   ],
   open: () => {

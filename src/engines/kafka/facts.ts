@@ -10,5 +10,6 @@ export const kafkaFacts: EngineFacts = {
   sql: undefined,
   ownership: 'broker-group',
   denseOffsets: false,
+  seals: false,
   appendClock: 'broker',
 }

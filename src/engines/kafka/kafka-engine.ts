@@ -246,6 +246,10 @@ export class KafkaEngine implements Engine {
     return (await this.#currentView(task)).read(store, keys)
   }
 
+  async stores(task: TaskId): Promise<readonly string[]> {
+    return (await this.#currentView(task)).stores()
+  }
+
   async scanState({ task, store, after, limit }: ScanRequest): Promise<readonly StateEntry[]> {
     return (await this.#currentView(task)).scan(store, after, limit)
   }
@@ -274,6 +278,11 @@ export class KafkaEngine implements Engine {
 
   async begin(): Promise<UnitTransaction> {
     throw new SemelError('UNSUPPORTED', 'the kafka engine has no SQL')
+  }
+
+  /** A broker cannot refuse a topic to producers that know nothing of Semel. */
+  async seal(): Promise<void> {
+    throw new SemelError('UNSUPPORTED', 'no topic can be moved away from the kafka engine')
   }
 
   async status(): Promise<EngineStatus> {

@@ -108,6 +108,10 @@ export class LocalState {
     })
   }
 
+  stores(id: number): readonly string[] {
+    return this.#statements.stores.all(id).map(({ store }) => String(store))
+  }
+
   scan(id: number, store: string, after: string | undefined, limit: number): readonly StateEntry[] {
     const rows =
       after === undefined
@@ -175,6 +179,7 @@ function prepareAll(database: DatabaseSync) {
     put: prepare('insert into entry values (?, ?, ?, ?) on conflict do update set value = excluded.value'),
     remove: prepare('delete from entry where task = ? and store = ? and key = ?'),
     get: prepare('select value from entry where task = ? and store = ? and key = ?'),
+    stores: prepare('select distinct store from entry where task = ? order by store'),
     scan: prepare('select key, value from entry where task = ? and store = ? order by key limit ?'),
     scanAfter: prepare(
       'select key, value from entry where task = ? and store = ? and key > ? order by key limit ?',

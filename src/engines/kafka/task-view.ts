@@ -72,6 +72,10 @@ export class TaskView {
     return this.#parts.local.read(this.#copy.id, store, keys)
   }
 
+  stores(): readonly string[] {
+    return this.#copy === undefined ? [] : this.#parts.local.stores(this.#copy.id)
+  }
+
   scan(store: string, after: string | undefined, limit: number): readonly StateEntry[] {
     return this.#copy === undefined ? [] : this.#parts.local.scan(this.#copy.id, store, after, limit)
   }

@@ -10,5 +10,6 @@ export const memoryFacts: EngineFacts = {
   sql: undefined,
   ownership: 'lease-table',
   denseOffsets: true,
+  seals: true,
   appendClock: 'process',
 }

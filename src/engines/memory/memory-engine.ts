@@ -12,6 +12,7 @@ import type {
   ReadRequest,
   ReadResult,
   ScanRequest,
+  SealRequest,
   StateEntry,
   TaskId,
   TaskPosition,
@@ -119,6 +120,7 @@ export class MemoryEngine implements Engine {
         remembers: (topic) => this.#log.topic(topic).dedupWindowMs > 0,
         nextOffset: (topic, partition) => endOf(this.#log.partition(topic, partition)),
         blocked,
+        obstacle: (topic) => this.#log.obstacle(topic),
       },
     )
   }
@@ -200,6 +202,10 @@ export class MemoryEngine implements Engine {
     return keys.map((key) => values?.get(key))
   }
 
+  async stores(task: TaskId): Promise<readonly string[]> {
+    return [...(this.#log.task(task)?.stores.keys() ?? [])]
+  }
+
   async scanState({ task, store, after, limit }: ScanRequest): Promise<readonly StateEntry[]> {
     return this.#log.task(task)?.stores.get(store)?.scan(after, limit) ?? []
   }
@@ -235,6 +241,11 @@ export class MemoryEngine implements Engine {
 
   async begin(): Promise<UnitTransaction> {
     throw new SemelError('UNSUPPORTED', 'the memory engine has no SQL')
+  }
+
+  async seal(request: SealRequest): Promise<void> {
+    this.#log.seal(request)
+    await this.#turn()
   }
 
   async status(): Promise<EngineStatus> {

@@ -1,6 +1,7 @@
 import type { MemberReport, TaskId } from '../../engine/engine.ts'
 import type { GroupView, LeaseRow, LeaseTable } from '../../engine/lease-table.ts'
 import type { MemberStatus } from '../../engine/status.ts'
+import type { SemelError } from '../../errors.ts'
 import type { Clock } from '../../platform/platform.ts'
 
 interface LeaseEntry {
@@ -23,7 +24,13 @@ interface MemberEntry {
 export class MemoryLeases implements LeaseTable {
   readonly #leases = new Map<string, LeaseEntry>()
   readonly #members = new Map<string, MemberEntry>()
+  readonly #obstacle: (topic: string) => SemelError | undefined
   #clock: Clock | undefined
+
+  /** `obstacle`: why no task of a topic may be granted, if so. */
+  constructor(obstacle: (topic: string) => SemelError | undefined = () => undefined) {
+    this.#obstacle = obstacle
+  }
 
   useClock(clock: Clock): void {
     this.#clock = clock
@@ -49,6 +56,8 @@ export class MemoryLeases implements LeaseTable {
     leaseMs: number,
     observedEpoch: number,
   ): Promise<number | undefined> {
+    const obstacle = this.#obstacle(task.topic)
+    if (obstacle !== undefined) throw obstacle
     const name = leaseName(task)
     const lease = this.#leases.get(name) ?? { task: { ...task }, epoch: 0, owner: undefined, until: 0 }
     if (lease.epoch !== observedEpoch || this.#ownerOf(lease) !== undefined) return undefined
@@ -66,6 +75,15 @@ export class MemoryLeases implements LeaseTable {
 
   async leave(group: string, member: string): Promise<void> {
     this.#members.delete(memberName(group, member))
+  }
+
+  /** All owners of the topic's tasks have lost them. */
+  fence(topic: string): void {
+    for (const lease of this.#leases.values()) {
+      if (lease.task.topic !== topic) continue
+      lease.epoch += 1
+      lease.owner = undefined
+    }
   }
 
   /** 0 if the task was never held. */

@@ -1,4 +1,5 @@
-import type { TaskId, TopicSpec } from '../../engine/engine.ts'
+import type { SealRequest, TaskId, TopicSpec } from '../../engine/engine.ts'
+import { changedSeal, obstacleOf, type TopicSeal } from '../../engine/topic-seal.ts'
 import { SemelError } from '../../errors.ts'
 import { type EncodedBatch, encodeBatch } from '../../event/batch-codec.ts'
 import type { EventRecord } from '../../event/event.ts'
@@ -41,7 +42,8 @@ export interface MemoryTask {
  */
 export class MemoryLog {
   readonly topics = new Map<string, MemoryTopic>()
-  readonly leases = new MemoryLeases()
+  readonly leases = new MemoryLeases((topic) => this.obstacle(topic))
+  readonly #seals = new Map<string, TopicSeal>()
   readonly #tasks = new Map<string, MemoryTask>()
   readonly #listeners = new Set<() => void>()
   #platform: Platform | undefined
@@ -80,6 +82,27 @@ export class MemoryLog {
     if (partition === undefined)
       throw new SemelError('UNKNOWN_TOPIC', `topic ${topic} has no partition ${index}`)
     return partition
+  }
+
+  seal(request: SealRequest): void {
+    const { topic } = request
+    this.topic(topic)
+    const { seal, fences } = changedSeal(this.#seals.get(topic), request, this.now())
+    if (seal === undefined) this.#seals.delete(topic)
+    else this.#seals.set(topic, seal)
+    if (fences) this.leases.fence(topic)
+  }
+
+  movedTo(topic: string): string | undefined {
+    return this.#seals.get(topic)?.movedTo
+  }
+
+  /** Why the topic is closed, if it is. A hold that has run out ends here. */
+  obstacle(topic: string): SemelError | undefined {
+    const seal = this.#seals.get(topic)
+    const obstacle = seal && obstacleOf(topic, seal, this.now())
+    if (obstacle === undefined) this.#seals.delete(topic)
+    return obstacle
   }
 
   createTopic({ name, partitions, dedupWindowMs }: TopicSpec): void {

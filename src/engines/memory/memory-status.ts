@@ -9,7 +9,10 @@ export function memoryStatus(log: MemoryLog): EngineStatus {
   const tasks = new Map(log.tasks.map(({ task }) => [taskName(task), task]))
   for (const [name, { task }] of leases) tasks.set(name, task)
   return {
-    topics: [...log.topics].map(([name, topic]) => topicStatus(name, topic)),
+    topics: [...log.topics].map(([name, topic]) => ({
+      ...topicStatus(name, topic),
+      movedTo: log.movedTo(name),
+    })),
     groups: [...tasks].map(([name, task]) => {
       return taskStatus(log, leases.get(name) ?? { task, epoch: 0, owner: undefined })
     }),

@@ -11,5 +11,6 @@ export const postgresFacts = {
   sql: 'postgres',
   ownership: 'lease-table',
   denseOffsets: true,
+  seals: true,
   appendClock: 'database',
 } as const satisfies EngineFacts

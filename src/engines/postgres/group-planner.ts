@@ -27,6 +27,14 @@ export function indexOfPending(offset: number): number {
   return (offset - pendingBase) % pendingPerPartition
 }
 
+export interface PlannerParts {
+  readonly topics: TopicTable
+  readonly known: ReadonlyMap<string, KnownIds>
+  readonly slotOf: (topic: string, partition: number) => number
+  /** Topics that nothing may be appended to, and why. */
+  readonly obstacles: ReadonlyMap<string, SemelError>
+}
+
 interface Plannable {
   readonly appends: readonly EncodedAppend[]
   readonly calls: number
@@ -43,19 +51,16 @@ export class GroupPlanner {
   readonly #topics: TopicTable
   readonly #known: ReadonlyMap<string, KnownIds>
   readonly #slotOf: (topic: string, partition: number) => number
+  readonly #obstacles: ReadonlyMap<string, SemelError>
   /** Events that this write appends, by topic and id. */
   readonly #accepted = new Map<string, Map<string, KnownEvent>>()
   readonly #next: number[]
 
-  constructor(
-    topics: TopicTable,
-    known: ReadonlyMap<string, KnownIds>,
-    partitions: number,
-    slotOf: (topic: string, partition: number) => number,
-  ) {
+  constructor({ topics, known, slotOf, obstacles }: PlannerParts, partitions: number) {
     this.#topics = topics
     this.#known = known
     this.#slotOf = slotOf
+    this.#obstacles = obstacles
     this.#next = new Array<number>(partitions).fill(0)
   }
 
@@ -68,7 +73,7 @@ export class GroupPlanner {
   #quick({ appends, isBlocked }: Plannable): AppendPlan | undefined {
     const seen = new Map<string, Set<string>>()
     for (const { topic, partition, ids, fresh } of appends) {
-      if (isBlocked(topic, partition)) return undefined
+      if (isBlocked(topic, partition) || this.#obstacles.has(topic)) return undefined
       if (fresh || !this.#remembers(topic)) continue
       const known = this.#known.get(topic)
       const accepted = this.#accepted.get(topic)
@@ -101,6 +106,7 @@ export class GroupPlanner {
           return pendingOffset(slot, this.#next[slot]!)
         },
         blocked: isBlocked,
+        obstacle: (topic) => this.#obstacles.get(topic),
         content: (b, index) => contentOf(appends[b]!, index),
       },
     )
@@ -108,6 +114,8 @@ export class GroupPlanner {
 
   #accept(append: EncodedAppend, plan: AppendPlan['batches'][number]): void {
     const { topic, partition, ids, fresh } = append
+    // A closed topic's partitions are not part of the write.
+    if (plan.keep?.length === 0) return
     const slot = this.#slotOf(topic, partition)
     this.#next[slot]! += plan.keep?.length ?? ids.length
     if (fresh || !this.#remembers(topic)) return

@@ -15,6 +15,7 @@ const migrations = [
   '0007-status.sql',
   '0008-outbox.sql',
   '0009-plans.sql',
+  '0010-move.sql',
 ] as const
 
 /** Version of the schema that this program knows. */

@@ -25,6 +25,7 @@ import {
 import { Servers } from './servers.ts'
 import { StateReader } from './state-reader.ts'
 import { TaskTable } from './task-table.ts'
+import { TopicSeals } from './topic-seals.ts'
 import { TopicTable } from './topic-table.ts'
 import { Writer } from './writer.ts'
 
@@ -37,6 +38,7 @@ export interface OpenDatabase {
   readonly writer: Writer
   readonly reader: LogReader
   readonly state: StateReader
+  readonly seals: TopicSeals
   readonly watch: AppendWatch
   readonly hints: AppendHints
   readonly places: PlacesFree
@@ -91,12 +93,8 @@ async function prepare(
   const clock = new ServerClock(platform.clock)
   clock.note(server.nowMs)
   const topics = new TopicTable(schema, facts.hashSeed)
-  const hints = new AppendHints({
-    servers,
-    platform,
-    channel: `semel_${facts.logId}`,
-    onHint: () => watch.notify(),
-  })
+  const channel = `semel_${facts.logId}`
+  const hints = new AppendHints({ servers, platform, channel, onHint: () => watch.notify() })
   const watch = new AppendWatch(() => {
     if (settings.notify) hints.listen()
   })
@@ -110,6 +108,7 @@ async function prepare(
     failed: new FailedCalls(),
     refused: new RefusedCounts(schema, platform.clock),
     witness,
+    seals: new TopicSeals(schema),
   }
   const writer = new Writer({
     round,
@@ -120,7 +119,6 @@ async function prepare(
       if (settings.notify) hints.send()
     },
   })
-  const most = pool?.options?.max ?? connections
   return {
     context,
     logId: facts.logId,
@@ -129,9 +127,10 @@ async function prepare(
     writer,
     reader,
     state: new StateReader(schema),
+    seals: round.seals,
     watch,
     hints,
-    places: new PlacesFree(most - postgresLimits.connectionsKeptFree),
+    places: new PlacesFree((pool?.options?.max ?? connections) - postgresLimits.connectionsKeptFree),
     storage: () => ({ schema, server: server.version, ...server.settings }),
   }
 }

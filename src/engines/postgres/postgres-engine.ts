@@ -12,6 +12,7 @@ import type {
   ReadRequest,
   ReadResult,
   ScanRequest,
+  SealRequest,
   StateEntry,
   TaskId,
   TaskPosition,
@@ -121,9 +122,9 @@ export class PostgresEngine implements Engine {
   }
 
   async join(request: JoinRequest, listener: OwnershipListener): Promise<Membership> {
-    const { context, servers } = this.#database
+    const { context, servers, seals } = this.#database
     const { platform, member } = context
-    const table = new PostgresLeases(servers, this.#settings.schema)
+    const table = new PostgresLeases(servers, this.#settings.schema, seals)
     return await LeaseBalancer.join({ table, platform, member, request, listener })
   }
 
@@ -141,6 +142,10 @@ export class PostgresEngine implements Engine {
     if (keys.length === 0) return []
     const { state } = this.#database
     return await this.#reading('reading state', (session) => state.read(session, task, store, keys))
+  }
+
+  async stores(task: TaskId): Promise<readonly string[]> {
+    return await this.#reading('reading stores', (session) => this.#database.state.stores(session, task))
   }
 
   async scanState(request: ScanRequest): Promise<readonly StateEntry[]> {
@@ -163,6 +168,15 @@ export class PostgresEngine implements Engine {
     } catch (error) {
       places.give()
       throw signal.aborted ? error : translated(error, 'beginning a transaction', false)
+    }
+  }
+
+  async seal(request: SealRequest): Promise<void> {
+    const { servers, seals } = this.#database
+    try {
+      await servers.use((session) => seals.change(session, request))
+    } catch (error) {
+      throw translated(error, 'sealing a topic', true)
     }
   }
 

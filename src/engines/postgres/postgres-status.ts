@@ -8,6 +8,7 @@ import type {
 import { outboxTask, storeNames } from '../../engine/store-names.ts'
 import type { Session } from './session.ts'
 import { quoteIdentifier } from './sql-text.ts'
+import { TopicSeals } from './topic-seals.ts'
 
 /** What is stored, as one snapshot. */
 export async function postgresStatus(session: Session, schema: string): Promise<EngineStatus> {
@@ -15,6 +16,7 @@ export async function postgresStatus(session: Session, schema: string): Promise<
     storeNames.deadLetters,
   ])
   const topics = new Map<string, { dedupWindowMs: number; partitions: [number, PartitionStatus][] }>()
+  const moved = await new TopicSeals(schema).moved(session)
   const groups: TaskStatus[] = []
   const members: MemberStatus[] = []
   for (const [kind, content] of rows) {
@@ -27,6 +29,7 @@ export async function postgresStatus(session: Session, schema: string): Promise<
     topics: [...topics].sort(byName).map(([topic, { dedupWindowMs, partitions }]) => ({
       topic,
       dedupWindowMs,
+      movedTo: moved.get(topic),
       partitions: partitions.sort(([a], [b]) => a - b).map(([, status]) => status),
     })),
     groups: groups.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)),

@@ -8,11 +8,13 @@ export class StateReader {
   readonly #position: string
   readonly #read: string
   readonly #scan: string
+  readonly #stores: string
 
   constructor(schema: string) {
     const name = quoteIdentifier(schema)
     this.#position = `select * from ${name}.position($1, $2, $3)`
     this.#read = `select * from ${name}.read_state($1, $2, $3, $4, $5)`
+    this.#stores = `select * from ${name}.stores($1, $2, $3)`
     this.#scan = `select * from ${name}.scan_state($1, $2, $3, $4, $5, $6)`
   }
 
@@ -31,6 +33,10 @@ export class StateReader {
     const rows = await session.rows(this.#read, [group, topic, partition, store, textArray(keys)])
     // No row at all: there is no such store.
     return keys.map((_, index) => rows[index]?.[0] ?? undefined)
+  }
+
+  async stores(session: Session, { group, topic, partition }: TaskId): Promise<readonly string[]> {
+    return (await session.rows(this.#stores, [group, topic, partition])).map(([name]) => name!)
   }
 
   async scan(

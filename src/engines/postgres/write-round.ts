@@ -14,6 +14,7 @@ import type { ServerClock } from './server-clock.ts'
 import type { Session } from './session.ts'
 import { quoteIdentifier } from './sql-text.ts'
 import type { TaskTable } from './task-table.ts'
+import type { TopicSeals } from './topic-seals.ts'
 import type { TopicTable } from './topic-table.ts'
 import { type TaskRows, WriteDraft } from './write-draft.ts'
 import { logRegressed, parseReply, regression, unitProblem, type WriteReply } from './write-reply.ts'
@@ -29,6 +30,7 @@ export interface RoundParts {
   readonly failed: FailedCalls
   readonly refused: RefusedCounts
   readonly witness: LogWitness
+  readonly seals: TopicSeals
 }
 
 interface Planned {
@@ -54,6 +56,8 @@ export class WriteRound {
   readonly #statement: string
   #waiting: readonly WriteRequest[]
   readonly #taskRows = new Map<WriteRequest, TaskRows>()
+  /** Topics that were found closed, and why. */
+  readonly #obstacles = new Map<string, SemelError>()
   /** Another process writes to our topics: looking before locking does not pay. */
   hasCompany = false
 
@@ -92,7 +96,8 @@ export class WriteRound {
   async attempt(session: Session): Promise<Written | undefined> {
     const { topics, clock } = this.#parts
     const appends = this.#waiting.flatMap((request) => request.appends)
-    const draft = new WriteDraft(topics, appends)
+    const open = appends.filter(({ topic }) => !this.#obstacles.has(topic))
+    const draft = new WriteDraft(topics, open)
     const known = await this.#lookUp(session, draft).catch(onlyRead)
     const seqs = draft.topics.map(({ ids, name }) => (known.has(name) ? ids!.seq : ids!.latestSeq))
     const failures = new PlannedFailures(this.#parts.failed)
@@ -104,8 +109,20 @@ export class WriteRound {
     const reply = parseReply((await session.rows(this.#statement, parameters))[0]!)
     clock.note(reply.nowMs)
     if (reply.written) return { draft, planned, failures, seqs, reply }
-    this.#learn(draft, seqs, reply)
+    if (reply.ends.some(isSealed)) await this.#noteSealed(session, draft, reply)
+    else this.#learn(draft, seqs, reply)
     return undefined
+  }
+
+  /** Calls for topics that are closed fail by themselves in the next attempt. */
+  async #noteSealed(session: Session, draft: WriteDraft, { ends }: WriteReply): Promise<void> {
+    const { seals, topics } = this.#parts
+    const partitions = draft.partitions.filter((_, slot) => isSealed(ends[slot]!))
+    for (const { name, partitions: own } of topics.all) {
+      if (!own.some((entry) => partitions.includes(entry))) continue
+      const obstacle = await seals.obstacle(session, name)
+      if (obstacle !== undefined) this.#obstacles.set(name, obstacle)
+    }
   }
 
   /** The write is durable, and memory follows. */
@@ -167,8 +184,10 @@ export class WriteRound {
     failures: PlannedFailures,
   ): readonly Planned[] {
     const { topics } = this.#parts
-    const planner = new GroupPlanner(topics, known, draft.partitions.length, (topic, partition) =>
-      draft.slotOf(topic, partition),
+    const slotOf = (topic: string, partition: number) => draft.slotOf(topic, partition)
+    const planner = new GroupPlanner(
+      { topics, known, slotOf, obstacles: this.#obstacles },
+      draft.partitions.length,
     )
     const planned: Planned[] = []
     for (const request of this.#waiting) {
@@ -243,6 +262,11 @@ export class WriteRound {
     if (request.kind === 'unit') request.resolve()
     else request.resolve(resultOf(plan, ends))
   }
+}
+
+/** What \`write\` answers as the end of a partition to which nothing may be appended (migrations/0010-move.sql). */
+function isSealed(end: number): boolean {
+  return end < 0
 }
 
 /** Batches that some failed call has records in. */

@@ -11,5 +11,6 @@ export const sqliteFacts = {
   sql: 'sqlite',
   ownership: 'lease-table',
   denseOffsets: true,
+  seals: true,
   appendClock: 'process',
 } as const satisfies EngineFacts

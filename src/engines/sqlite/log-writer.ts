@@ -15,6 +15,7 @@ import { placeOf } from './place.ts'
 import { printText } from './prints.ts'
 import { QuickPlanner } from './quick-plan.ts'
 import { checksumOn, headChecksum } from './stored-row.ts'
+import type { TopicSeals } from './topic-seals.ts'
 import type { AppendReply, AppendRequest, WireAppended, WireBatch } from './writer-protocol.ts'
 
 /** A row is encoded anew if more of it than this would be dead weight. */
@@ -36,13 +37,15 @@ const noFailures: ReadonlyMap<number, SemelError> = new Map()
 /** Appends batches to the log inside the writer's transaction, with deduplication (N1, N2, N3) and order (P2). */
 export class LogWriter {
   readonly #tables: LogTables
+  readonly #seals: TopicSeals
   readonly #known: KnownEvents
   readonly #quick: QuickPlanner
   readonly #insert: StatementSync
   readonly #failed = new FailedCalls()
 
-  constructor(database: DatabaseSync, tables: LogTables, known: KnownEvents) {
+  constructor(database: DatabaseSync, tables: LogTables, seals: TopicSeals, known: KnownEvents) {
     this.#tables = tables
+    this.#seals = seals
     this.#known = known
     this.#quick = new QuickPlanner(known)
     this.#insert = database.prepare(
@@ -87,7 +90,10 @@ export class LogWriter {
     const isBlocked = (topic: string, partition: number): boolean => {
       return this.#failed.blocks(topic, partition, request.failuresSeen)
     }
-    if (!batches.some(({ wire }) => isBlocked(wire.topic, wire.partition))) {
+    const isRefused = ({ wire: { topic, partition } }: IncomingBatch): boolean => {
+      return isBlocked(topic, partition) || this.#seals.obstacle(topic, nowMs) !== undefined
+    }
+    if (!batches.some(isRefused)) {
       const quick = this.#quick.plan(batches, nowMs)
       if (quick !== undefined) return { outcomes: quick, failures: noFailures }
     }
@@ -119,6 +125,7 @@ export class LogWriter {
       remembers: (topic) => this.#tables.topic(topic).dedup !== undefined,
       nextOffset: (topic, partition) => this.#tables.partition(topic, partition).nextOffset,
       blocked: isBlocked,
+      obstacle: (topic) => this.#seals.obstacle(topic, nowMs),
       content: (b, index) => contentOf(eventAt(batches[b]!, index)),
     })
     const outcomes = plan.batches.map((batch, b) => outcomeOf(batch, batches[b]!.count))

@@ -13,6 +13,7 @@ import type {
   ReadRequest,
   ReadResult,
   ScanRequest,
+  SealRequest,
   StateEntry,
   TaskId,
   TaskPosition,
@@ -148,6 +149,10 @@ export class SqliteEngine implements Engine {
     return this.#look(({ state }) => state.read(task, store, keys))
   }
 
+  async stores(task: TaskId): Promise<readonly string[]> {
+    return this.#look(({ state }) => state.stores(task))
+  }
+
   async scanState(request: ScanRequest): Promise<readonly StateEntry[]> {
     return this.#look(({ state }) => state.scan(request))
   }
@@ -171,6 +176,10 @@ export class SqliteEngine implements Engine {
       if (signal.aborted) beginning.then(() => transaction.rollback()).catch(() => undefined)
       throw error
     }
+  }
+
+  async seal(request: SealRequest): Promise<void> {
+    await this.#file.writer.request({ op: 'seal', seal: request })
   }
 
   async status(): Promise<EngineStatus> {

@@ -3,6 +3,7 @@ import type { EngineStatus, MemberStatus, TaskStatus, TopicStatus } from '../../
 import { storeNames } from '../../engine/store-names.ts'
 import { fileBytes } from '../../platform/files.ts'
 import type { LogReader } from './log-reader.ts'
+import { movedTopics } from './topic-seals.ts'
 
 /** Reads what the file knows about itself. */
 export function sqliteStatus(
@@ -38,7 +39,8 @@ function topicStatus(database: DatabaseSync): TopicStatus[] {
       lastAppendTime: Number(row.append_time) || undefined,
     })
   }
-  return [...topics].map(([topic, rest]) => ({ topic, ...rest }))
+  const moved = movedTopics(database)
+  return [...topics].map(([topic, rest]) => ({ topic, ...rest, movedTo: moved.get(topic) }))
 }
 
 function taskStatus(database: DatabaseSync, reader: LogReader, now: number): TaskStatus[] {

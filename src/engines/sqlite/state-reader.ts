@@ -5,6 +5,7 @@ import type { ScanRequest, StateEntry, TaskId, TaskPosition } from '../../engine
 export class StateReader {
   readonly #task: StatementSync
   readonly #store: StatementSync
+  readonly #stores: StatementSync
   readonly #value: StatementSync
   readonly #scan: StatementSync
   readonly #scanFirst: StatementSync
@@ -18,6 +19,10 @@ export class StateReader {
     this.#store = database.prepare(
       `select s.id from semel_store s join semel_task t on t.id = s.task_id
        where t.grp = ? and t.topic = ? and t.partition = ? and s.name = ?`,
+    )
+    this.#stores = database.prepare(
+      `select s.name from semel_store s join semel_task t on t.id = s.task_id
+       where t.grp = ? and t.topic = ? and t.partition = ? order by s.name`,
     )
     this.#value = database.prepare('select value from semel_state where store_id = ? and key = ?')
     this.#scan = database.prepare(
@@ -41,6 +46,10 @@ export class StateReader {
       const row = this.#value.get(id, key)
       return row === undefined ? undefined : String(row.value)
     })
+  }
+
+  stores({ group, topic, partition }: TaskId): string[] {
+    return this.#stores.all(group, topic, partition).map(({ name }) => String(name))
   }
 
   scan({ task, store, after, limit }: ScanRequest): StateEntry[] {

@@ -1,4 +1,4 @@
-import type { MemberReport, Row, TaskId, TopicSpec } from '../../engine/engine.ts'
+import type { MemberReport, Row, SealRequest, TaskId, TopicSpec } from '../../engine/engine.ts'
 import type { Durability } from '../../engine/facts.ts'
 import type { GroupView } from '../../engine/lease-table.ts'
 import type { WireError } from './sqlite-errors.ts'
@@ -24,6 +24,7 @@ export type WriteRequest =
     }
   | { readonly op: 'release'; readonly task: TaskId; readonly epoch: number }
   | { readonly op: 'leave'; readonly group: string; readonly member: string }
+  | { readonly op: 'seal'; readonly seal: SealRequest }
   | { readonly op: 'status' }
 
 export interface AppendRequest {

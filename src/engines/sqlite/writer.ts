@@ -11,6 +11,7 @@ import { LogTables } from './log-tables.ts'
 import { LogWriter } from './log-writer.ts'
 import { isFatal, isFull, type WireError, writeError } from './sqlite-errors.ts'
 import { TaskWriter } from './task-writer.ts'
+import { TopicSeals } from './topic-seals.ts'
 import { TransactionGate, type WriterClock } from './transaction-gate.ts'
 import type { UnitRequest, WriteReply, WriteRequest, WriterFigures } from './writer-protocol.ts'
 
@@ -53,6 +54,7 @@ export class Writer {
   readonly #checkpointer: Checkpointer
   readonly #tables: LogTables
   readonly #known: KnownEvents
+  readonly #seals: TopicSeals
   readonly #log: LogWriter
   readonly #tasks: TaskWriter
   readonly #leases: LeaseWriter
@@ -70,7 +72,8 @@ export class Writer {
     this.#checkpointer = new Checkpointer(database)
     this.#tables = new LogTables(database, rows, hashKey)
     this.#known = new KnownEvents(database, this.#tables, file)
-    this.#log = new LogWriter(database, this.#tables, this.#known)
+    this.#seals = new TopicSeals(database)
+    this.#log = new LogWriter(database, this.#tables, this.#seals, this.#known)
     this.#tasks = new TaskWriter(database)
     this.#leases = new LeaseWriter(database)
     this.#keeper = new IdKeeper(database, { tables: this.#tables, rows, clock, builder, limits: idLimits })
@@ -99,7 +102,9 @@ export class Writer {
     if (this.#failed !== undefined) throw this.#refusal()
     this.#gate.begin(flushed)
     crashPoint('writer.begun')
-    if (this.#tables.catchUp(nowMs)) {
+    const othersWrote = this.#tables.catchUp(nowMs)
+    this.#seals.catchUp(othersWrote)
+    if (othersWrote) {
       this.#gate.noteCompany()
       this.#known.forgetRows()
       this.#appendClockMs = Math.max(this.#appendClockMs, this.#tables.latestAppendTime())
@@ -135,11 +140,13 @@ export class Writer {
     }
     crashPoint('writer.committed')
     this.#tables.keep()
+    this.#seals.keep()
     this.#tasks.keep()
   }
 
   rollback(): void {
     this.#tables.undo()
+    this.#seals.undo()
     this.#tasks.undo()
     this.#known.forgetRows()
     try {
@@ -225,6 +232,7 @@ export class Writer {
       case 'heartbeat':
         return this.#leases.heartbeat(request.group, request.member, request.leaseMs, request.report, now)
       case 'acquire':
+        this.#requireOpen(request.task.topic, now)
         return this.#leases.acquire(request.task, request.member, request.leaseMs, request.observedEpoch, now)
       case 'release':
         this.#leases.release(request.task, request.epoch)
@@ -232,9 +240,18 @@ export class Writer {
       case 'leave':
         this.#leases.leave(request.group, request.member)
         return undefined
+      case 'seal':
+        this.#tables.topic(request.seal.topic)
+        this.#seals.change(request.seal, now)
+        return undefined
       case 'status':
         return this.figures()
     }
+  }
+
+  #requireOpen(topic: string, now: number): void {
+    const obstacle = this.#seals.obstacle(topic, now)
+    if (obstacle !== undefined) throw obstacle
   }
 
   #afterFailure(requests: readonly Timed<WriteRequest>[], error: unknown): Answer[] {

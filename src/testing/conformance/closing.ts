@@ -25,6 +25,8 @@ const operations: Readonly<Record<string, (engine: Engine) => unknown>> = {
   },
   load: (engine) => engine.load(lease),
   readState: (engine) => engine.readState(task, 's', ['k']),
+  stores: (engine) => engine.stores(task),
+  seal: (engine) => engine.seal({ topic: 'orders', holder: 'move', step: 'release' }),
   scanState: (engine) => engine.scanState({ task, store: 's', after: undefined, limit: 1 }),
   commit: (engine) => {
     return engine.commit({ lease, from: undefined, to: 0, logId: 'x', appends: [], state: [] })

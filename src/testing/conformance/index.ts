@@ -7,6 +7,7 @@ import { modelTests } from './model.ts'
 import type { ConformanceOptions } from './options.ts'
 import { manyMemberTests, ownershipTests } from './ownership.ts'
 import { readingTests } from './reading.ts'
+import { sealTests } from './sealing.ts'
 import { stateTests } from './state.ts'
 import { statusTests } from './status.ts'
 import { Suite } from './suite.ts'
@@ -38,6 +39,7 @@ export function engineConformance(options: ConformanceOptions): void {
   suite.group('units', unitTests, emitTests)
   suite.group('state', stateTests)
   suite.group('transactions', transactionTests, refusedTransactionTests)
+  suite.group('moving', sealTests)
   suite.group('status', statusTests)
   suite.group('closing', closingTests)
   suite.group('model', modelTests)

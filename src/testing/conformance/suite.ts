@@ -15,6 +15,7 @@ export interface Needs {
   readonly ownership?: 'lease-table'
   readonly instances?: 'many'
   readonly retention?: true
+  readonly seals?: true
   readonly sql?: 'any' | 'none'
 }
 

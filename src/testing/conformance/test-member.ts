@@ -15,6 +15,7 @@ export class TestMember implements OwnershipListener {
   /** What the owner still does before it lets go. */
   beforeHandover: (lease: Lease) => Promise<void> = async () => undefined
   report: MemberReport = { inFlight: 0, retries: 0, handled: 0, commitMs: { p50: 0, p99: 0 } }
+  troubled: (error: Error | undefined) => void = () => undefined
   membership: Membership | undefined
 
   constructor(name: string, group: string) {

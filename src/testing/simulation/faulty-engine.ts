@@ -13,6 +13,7 @@ import type {
   ReadRequest,
   ReadResult,
   ScanRequest,
+  SealRequest,
   StateEntry,
   TaskId,
   TaskPosition,
@@ -172,6 +173,10 @@ export class FaultyEngine implements Engine {
     return this.#read('readState', () => this.#storage.readState(task, store, keys))
   }
 
+  stores(task: TaskId): Promise<readonly string[]> {
+    return this.#read('stores', () => this.#storage.stores(task))
+  }
+
   scanState(request: ScanRequest): Promise<readonly StateEntry[]> {
     return this.#read('scanState', () => this.#storage.scanState(request))
   }
@@ -183,6 +188,10 @@ export class FaultyEngine implements Engine {
 
   begin(lease: Lease, signal: AbortSignal): Promise<UnitTransaction> {
     return this.#storage.begin(lease, signal)
+  }
+
+  seal(request: SealRequest): Promise<void> {
+    return this.#write('seal', () => this.#storage.seal(request))
   }
 
   status(): Promise<EngineStatus> {
