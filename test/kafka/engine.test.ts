@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Engine, Lease } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
+import type { Admin, ClientModule, Config } from '../../src/engines/kafka/client-types.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
 import { hasCode, isSemelError } from '../../src/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
@@ -40,8 +41,8 @@ const record = (id: string) => {
   }
 }
 
-async function opened(prefix: string): Promise<Engine> {
-  const engine = guardEngine(kafka({ brokers: broker.bootstrap, prefix, client: rdkafka, acceptUnsafe }))
+async function opened(prefix: string, client: ClientModule = rdkafka): Promise<Engine> {
+  const engine = guardEngine(kafka({ brokers: broker.bootstrap, prefix, client, acceptUnsafe }))
   await engine.open({ platform: realPlatform, durability: 'fsync', member: 'm' })
   return engine
 }
@@ -177,6 +178,30 @@ test('a transaction that hangs stops reading below it, and status names its prod
   )
   assert.deepEqual((await engine.status()).storage, { stuckPartitions: 0 })
   await disconnect(producer)
+  await engine.close()
+})
+
+test('a topic that cannot be created while every broker is fenced is created when one is back', async () => {
+  let refusals = 0
+  const fencedAtFirst = (config: Config): Admin => {
+    const admin = rdkafka.AdminClient.create(config)
+    const create = admin.createTopic.bind(admin)
+    // As a broker does that has just started. Its own moment for it is too short to be met on purpose.
+    const refusal = Object.assign(new Error('All brokers are currently fenced.'), {
+      code: 38,
+      origin: 'local',
+    })
+    admin.createTopic = (topic, timeoutMs, done) => {
+      if (refusals++ < 3) setImmediate(() => done(refusal, undefined))
+      else create(topic, timeoutMs, done)
+    }
+    return admin
+  }
+  const AdminClient = { ...rdkafka.AdminClient, create: fencedAtFirst }
+  const engine = await opened('fenced.', { ...rdkafka, AdminClient })
+  await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  assert.equal((await engine.bounds('orders')).length, 1)
+  assert.ok(refusals > 3)
   await engine.close()
 })
 

@@ -150,17 +150,15 @@ export interface OffsetSpec {
   readonly timestamp: number
 }
 
+export interface NewTopic {
+  readonly topic: string
+  readonly num_partitions: number
+  readonly replication_factor: number
+  readonly config?: Readonly<Record<string, string>>
+}
+
 export interface Admin {
-  createTopic(
-    topic: {
-      topic: string
-      num_partitions: number
-      replication_factor: number
-      config?: Readonly<Record<string, string>>
-    },
-    timeout: number,
-    done: Done,
-  ): void
+  createTopic(topic: NewTopic, timeout: number, done: Done): void
   deleteTopic(topic: string, timeout: number, done: Done): void
   createPartitions(topic: string, total: number, timeout: number, done: Done): void
   listTopics(options: { timeout?: number }, done: Done<string[]>): void

@@ -34,6 +34,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
   [-184]: { code: 'BUSY', retryable: true },
   [-181]: refused, // TLS
   [-169]: refused, // authentication
+  [-156]: unavailable, // no leader of any partition that was asked about
   [-144]: unavailable, // a newer producer of this id, or the broker has ended the transaction
   3: unknownTopic,
   5: unavailable, // no leader
@@ -56,6 +57,11 @@ const meanings: Readonly<Record<number, Meaning>> = {
   33: refused, // SASL mechanism
   22: unavailable, // an older generation of the group
   25: unavailable, // no member of the group any more
+  38: {
+    code: 'ENGINE_UNAVAILABLE',
+    retryable: true,
+    hint: 'fewer brokers are alive than a new topic wants copies (default.replication.factor)',
+  },
   51: unavailable, // an earlier transaction of this id is ending
   53: refused, // transactional id
   56: unavailable, // the broker's disk

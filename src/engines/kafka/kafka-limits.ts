@@ -43,16 +43,22 @@ export const kafkaLimits = {
   settleMsMax: 1 * second,
   settlePollMs: 2,
   consumeMs: 10,
-  consumeRecordsMax: 4_000,
+  /** Records are made into objects in the process's one thread: so many at a time, or everything else would wait. */
+  consumeRecordsMax: 500,
+  /** A read of no more records than this is not expected to go on. */
+  spotRecordsMax: 8,
+  spotPrefetchKib: 16,
   /** How long a broker holds a fetch without news, and so how soon a reader knows that it is at the end. */
   fetchWaitMs: 5,
-  /** Consumers of one engine for reading: several are needed where one partition is read at several places. */
-  readersMax: 4,
+  /** Consumers of one engine for reading on: one for each place where a partition is read, such as by several groups. */
+  readersMax: 16,
   readerIdleMs: 1 * second,
   /** A cursor that nobody asked for so long no longer fetches ahead. */
   cursorIdleMs: 200,
   readBufferBytesMax: 8 * mib,
+  readBufferRecordsMax: 4_000,
   prefetchKibMax: 8 * kib,
+  fetchBytes: 1 * mib,
   /** So few offsets between the last record read and the end may hold no record at all. */
   holesPassedMax: 16,
   stalledReadMs: 2 * second,

@@ -107,8 +107,8 @@ function placeOf({ topic, partition }: { readonly topic: string; readonly partit
   return `${topic}/${partition}`
 }
 
-/** No answer, no connection, no leader, another leader, a request that took too long, a replica that is not there, a leader that is new. */
-const passingCodes: readonly number[] = [-195, -185, 5, 6, 7, 9, 74, 75, 76, 78]
+/** No answer, no leader of any of them, no connection, no leader, another leader, a request that took too long, a replica that is not there, a leader that is new. */
+const passingCodes: readonly number[] = [-195, -185, -156, 5, 6, 7, 9, 74, 75, 76, 78]
 
 function isPassing(error: unknown): boolean {
   return passingCodes.includes(clientCode(error) ?? 0)

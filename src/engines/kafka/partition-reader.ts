@@ -3,8 +3,9 @@ import type { Clients } from './client.ts'
 import type { Message } from './client-types.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { LogEnds } from './log-ends.ts'
-import { ReadConsumer } from './read-consumer.ts'
-import { ReadCursor } from './read-cursor.ts'
+import type { ReadConsumer, ReadPlan } from './read-consumer.ts'
+import type { ReadCursor } from './read-cursor.ts'
+import { ReaderPool, type Seat } from './reader-pool.ts'
 
 export interface Records {
   readonly records: readonly Message[]
@@ -21,64 +22,76 @@ export interface RecordRange {
   readonly bytesMax: number
 }
 
-interface Seat {
-  readonly consumer: ReadConsumer
-  readonly cursor: ReadCursor
+/** Of streams: what is read ahead is most of what will be asked for next. */
+const streamPlan: ReadPlan = {
+  recordsPerCall: kafkaLimits.consumeRecordsMax,
+  prefetchKib: kafkaLimits.prefetchKibMax,
+  fetchBytes: kafkaLimits.fetchBytes,
+}
+/** Of single records, such as an event for its next attempt: what comes behind it is thrown away. */
+const spotPlan: ReadPlan = {
+  recordsPerCall: kafkaLimits.spotRecordsMax,
+  prefetchKib: kafkaLimits.spotPrefetchKib,
+  fetchBytes: kafkaLimits.spotPrefetchKib * 1024,
 }
 
 /**
- * Reads any partition from any offset. Who goes on where it stopped gets what was fetched ahead; readers at other
- * places of the same partition get a consumer of their own, up to `readersMax`.
+ * Reads any partition from any offset. Who goes on where it stopped gets what was fetched ahead. Single records are read
+ * by a consumer of their own, or each would cost those who read on what was fetched for them.
  */
 export class PartitionReader {
   readonly #clients: Clients
   readonly #ends: LogEnds
-  readonly #group: string
-  readonly #consumers: ReadConsumer[] = []
-  #opening: Promise<void> | undefined
-  readonly #waiters: (() => void)[] = []
+  readonly #streams: ReaderPool
+  readonly #spots: ReaderPool
 
   constructor(clients: Clients, ends: LogEnds, group: string) {
     this.#clients = clients
     this.#ends = ends
-    this.#group = group
+    this.#streams = new ReaderPool(clients, group, streamPlan, kafkaLimits.readersMax)
+    this.#spots = new ReaderPool(clients, group, spotPlan, 1)
   }
 
   /** OFFSET_OUT_OF_RANGE below the earliest retained offset and above the stable end (R3). */
   async read(range: RecordRange): Promise<Records> {
-    const { consumer, cursor } = await this.#seat(range)
+    const isSpot = range.recordsMax <= kafkaLimits.spotRecordsMax && this.#streams.going(range) === undefined
+    const pool = isSpot ? this.#spots : this.#streams
+    const seat = await pool.seat(range)
     try {
-      await consumer.meet(range.topic)
-      if (cursor.isEmpty) {
-        await this.#checkRange(cursor, range.offset)
-        await this.#fill(consumer, cursor)
-      }
-      const records = cursor.take(range.recordsMax, range.bytesMax)
-      // What was fetched ahead may be older than what was acknowledged since.
-      if (cursor.isEmpty) cursor.end = await this.#ends.end(range.topic, range.partition)
-      await this.#passHoles(consumer, cursor)
-      const next = cursor.position
-      return { records, next, end: Math.max(next, cursor.end) }
+      return await this.#readAt(seat, range)
     } finally {
-      cursor.isBusy = false
-      cursor.usedAt = this.#clients.platform.clock.monotonic()
-      for (const wake of this.#waiters.splice(0)) wake()
+      pool.release(seat)
     }
   }
 
+  async #readAt({ consumer, cursor }: Seat, range: RecordRange): Promise<Records> {
+    await consumer.meet(range.topic)
+    if (cursor.isEmpty && !cursor.holds(range.offset)) {
+      await this.#checkRange(cursor, range.offset)
+      await this.#fill(consumer, cursor)
+    } else {
+      // What is known, or was fetched ahead, may be older than what was acknowledged since.
+      const end = this.#ends.end(range.topic, range.partition)
+      await Promise.all([end, this.#fill(consumer, cursor)])
+      cursor.end = await end
+    }
+    const records = cursor.take(range.recordsMax, range.bytesMax)
+    await this.#passHoles(consumer, cursor)
+    const next = cursor.position
+    return { records, next, end: Math.max(next, cursor.end) }
+  }
+
   async close(): Promise<void> {
-    await this.#opening?.catch(() => undefined)
-    await Promise.all(this.#consumers.map((consumer) => consumer.close()))
+    await Promise.all([this.#streams.close(), this.#spots.close()])
   }
 
   async #checkRange(cursor: ReadCursor, offset: number): Promise<void> {
     const { topic, partition } = cursor
-    const isNew = cursor.end === 0
     cursor.end = await this.#ends.end(topic, partition)
-    if (offset <= cursor.end && !isNew) return
-    const earliest = await this.#ends.earliest(topic, partition)
-    if (offset >= earliest && offset <= cursor.end) return
-    throw outOfRange(`${topic}/${partition}`, earliest, cursor.end, offset)
+    if (offset <= cursor.end && offset >= cursor.earliest) return
+    cursor.earliest = await this.#ends.earliest(topic, partition)
+    if (offset >= cursor.earliest && offset <= cursor.end) return
+    throw outOfRange(`${topic}/${partition}`, cursor.earliest, cursor.end, offset)
   }
 
   /** A short rest may be markers and aborted records alone: then the reader is at the end, and is told so. */
@@ -107,64 +120,8 @@ export class PartitionReader {
   async #restart(cursor: ReadCursor): Promise<void> {
     const offset = cursor.fetchedTo
     cursor.moveTo(offset)
+    cursor.earliest = Number.POSITIVE_INFINITY
     await this.#checkRange(cursor, offset)
-  }
-
-  async #seat(range: RecordRange): Promise<Seat> {
-    for (;;) {
-      const seat = this.#going(range) ?? this.#free(range)
-      if (seat !== undefined) {
-        seat.cursor.isBusy = true
-        return seat
-      }
-      if (this.#consumers.length < kafkaLimits.readersMax) await this.#openConsumer()
-      else await new Promise<void>((resolve) => this.#waiters.push(resolve))
-    }
-  }
-
-  /** The cursor that stands where the range begins. */
-  #going({ topic, partition, offset }: RecordRange): Seat | undefined {
-    for (const consumer of this.#consumers) {
-      const cursor = consumer.cursor(topic, partition)
-      if (cursor !== undefined && !cursor.isBusy && cursor.position === offset) return { consumer, cursor }
-    }
-    return undefined
-  }
-
-  #free({ topic, partition, offset }: RecordRange): Seat | undefined {
-    for (const consumer of this.#consumers) {
-      if (consumer.cursor(topic, partition) !== undefined) continue
-      const cursor = new ReadCursor(topic, partition, offset)
-      consumer.add(cursor)
-      return { consumer, cursor }
-    }
-    return this.#longestIdle(topic, partition, offset)
-  }
-
-  #longestIdle(topic: string, partition: number, offset: number): Seat | undefined {
-    let idle: Seat | undefined
-    for (const consumer of this.#consumers) {
-      const cursor = consumer.cursor(topic, partition)!
-      if (!cursor.isBusy && (idle === undefined || cursor.usedAt < idle.cursor.usedAt))
-        idle = { consumer, cursor }
-    }
-    if (idle === undefined) return undefined
-    const idleMs = this.#clients.platform.clock.monotonic() - idle.cursor.usedAt
-    const mayOpen = this.#consumers.length < kafkaLimits.readersMax
-    if (idleMs < kafkaLimits.readerIdleMs && mayOpen && this.#consumers.length > 1) return undefined
-    idle.cursor.moveTo(offset)
-    return idle
-  }
-
-  async #openConsumer(): Promise<void> {
-    this.#opening ??= ReadConsumer.open(this.#clients, this.#group)
-      .then((consumer) => {
-        this.#consumers.push(consumer)
-      })
-      .finally(() => {
-        this.#opening = undefined
-      })
-    await this.#opening
   }
 }
 

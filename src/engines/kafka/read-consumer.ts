@@ -7,6 +7,15 @@ import type { ReadCursor } from './read-cursor.ts'
 
 const placeOf = (topic: string, partition: number) => `${topic}/${partition}`
 
+/** How much is fetched for one call: what is fetched costs this process's thread time, whoever reads it or not. */
+export interface ReadPlan {
+  readonly recordsPerCall: number
+  /** Of each partition, in the client's own memory. */
+  readonly prefetchKib: number
+  /** A broker answers with so much of a partition at a time, or with the one batch that is larger. */
+  readonly fetchBytes: number
+}
+
 /**
  * A consumer without a group that fetches for at most one cursor of each partition, and only while somebody waits.
  * Assignments change between two calls of `consume` alone, so no message of an earlier place can come into a cursor.
@@ -14,6 +23,7 @@ const placeOf = (topic: string, partition: number) => `${topic}/${partition}`
 export class ReadConsumer {
   readonly #clients: Clients
   readonly #consumer: Consumer
+  readonly #recordsPerCall: number
   readonly #cursors = new Map<string, ReadCursor>()
   readonly #topics = new Set<string>()
   readonly #ends: EndOfPartition[] = []
@@ -21,23 +31,25 @@ export class ReadConsumer {
   #running: Promise<void> | undefined
   #resting: Timer | undefined
 
-  private constructor(clients: Clients, consumer: Consumer) {
+  private constructor(clients: Clients, consumer: Consumer, recordsPerCall: number) {
     this.#clients = clients
     this.#consumer = consumer
+    this.#recordsPerCall = recordsPerCall
   }
 
-  static async open(clients: Clients, group: string): Promise<ReadConsumer> {
+  static async open(clients: Clients, group: string, plan: ReadPlan): Promise<ReadConsumer> {
     const consumer = await clients.consumer({
       'group.id': group,
       'enable.partition.eof': true,
       'fetch.wait.max.ms': kafkaLimits.fetchWaitMs,
       'fetch.queue.backoff.ms': kafkaLimits.consumeMs,
       'fetch.error.backoff.ms': kafkaLimits.fetchWaitMs,
-      'queued.max.messages.kbytes': kafkaLimits.prefetchKibMax,
+      'queued.max.messages.kbytes': plan.prefetchKib,
+      'fetch.message.max.bytes': plan.fetchBytes,
       'topic.metadata.refresh.fast.interval.ms': 50,
     })
     consumer.setDefaultConsumeTimeout(kafkaLimits.consumeMs)
-    const reader = new ReadConsumer(clients, consumer)
+    const reader = new ReadConsumer(clients, consumer, plan.recordsPerCall)
     consumer.on('partition.eof', ({ topic, partition, offset }: EndOfPartition) => {
       reader.#ends.push({ topic, partition, offset })
     })
@@ -112,7 +124,7 @@ export class ReadConsumer {
 
   async #consume(): Promise<readonly Message[]> {
     try {
-      return await call<Message[]>((done) => this.#consumer.consume(kafkaLimits.consumeRecordsMax, done))
+      return await call<Message[]>((done) => this.#consumer.consume(this.#recordsPerCall, done))
     } catch {
       // An error of one partition, such as an offset that is gone. Its reader notices that nothing comes, and asks.
       return []
@@ -124,7 +136,7 @@ export class ReadConsumer {
     const stop: ReadCursor[] = []
     const start: ReadCursor[] = []
     for (const cursor of this.#cursors.values()) {
-      const isFull = cursor.bytes > kafkaLimits.readBufferBytesMax
+      const isFull = isBufferFull(cursor)
       const wanted = cursor.isBusy && !isFull
       const isIdle = !cursor.isBusy && cursor.usedAt < idleSince
       if (cursor.isAttached && (isFull || isIdle || cursor.wantsRestart)) stop.push(cursor)
@@ -156,6 +168,10 @@ export class ReadConsumer {
       if (cursor?.isAttached && !cursor.wantsRestart) cursor.pass(offset)
     }
   }
+}
+
+function isBufferFull({ bytes, records }: ReadCursor): boolean {
+  return bytes > kafkaLimits.readBufferBytesMax || records > kafkaLimits.readBufferRecordsMax
 }
 
 interface EndOfPartition {

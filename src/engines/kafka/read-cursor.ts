@@ -13,7 +13,8 @@ export class ReadCursor {
   isAttached = false
   wantsRestart = false
   usedAt = 0
-  /** The stable end as last asked for. */
+  /** The partition's bounds as last asked for: its first offset and its stable end. */
+  earliest = Number.POSITIVE_INFINITY
   end = 0
   #messages: Message[] = []
   #taken = 0
@@ -29,6 +30,15 @@ export class ReadCursor {
 
   get isEmpty(): boolean {
     return this.#taken === this.#messages.length
+  }
+
+  /** Whether there was something to read at this offset when the bounds were asked for. */
+  holds(offset: number): boolean {
+    return offset >= this.earliest && offset < this.end
+  }
+
+  get records(): number {
+    return this.#messages.length - this.#taken
   }
 
   get bytes(): number {
@@ -50,7 +60,6 @@ export class ReadCursor {
     this.#taken = 0
     this.#bytes = 0
     this.#fetchedTo = offset
-    this.end = 0
     this.wantsRestart = this.isAttached
   }
 

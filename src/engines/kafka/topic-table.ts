@@ -1,7 +1,7 @@
 import { isSemelError, SemelError } from '../../errors.ts'
 import { sleep } from '../../platform/wait.ts'
 import { blockingCall, type Clients } from './client.ts'
-import type { Admin, TopicDescription } from './client-types.ts'
+import type { Admin, NewTopic, TopicDescription } from './client-types.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 
@@ -17,7 +17,9 @@ export interface KafkaTopic {
 const unknownTopic = 3
 const topicExists = 36
 const otherCount = 37
+const tooFewBrokers = 38
 const describePollMs = 10
+const fencedBrokerPollMs = 100
 
 /** Kafka's topics as the admin API shows them; what was seen once is remembered. Names are Kafka's. */
 export class TopicTable {
@@ -126,13 +128,26 @@ export class TopicTable {
   ): Promise<KafkaTopic> {
     const found = await this.find(name)
     if (found !== undefined) return found
-    const wanted = { topic: name, num_partitions: partitions, replication_factor: -1, config }
-    try {
-      await blockingCall<void>((done) => this.#admin.createTopic(wanted, this.#clients.operationMs, done))
-    } catch (error) {
-      if (clientCode(error) !== topicExists) throw translated(error, `creating topic ${name}`, 'unknown')
-    }
+    await this.#create({ topic: name, num_partitions: partitions, replication_factor: -1, config })
     return await this.#whenReady(name, 1)
+  }
+
+  /** A broker that has just started, or was slow for a moment, is fenced: until it is back there may be too few. */
+  async #create(wanted: NewTopic): Promise<void> {
+    const { platform, operationMs } = this.#clients
+    const until = platform.clock.monotonic() + operationMs
+    for (;;) {
+      try {
+        await blockingCall<void>((done) => this.#admin.createTopic(wanted, operationMs, done))
+        return
+      } catch (error) {
+        const code = clientCode(error)
+        if (code === topicExists) return
+        if (code !== tooFewBrokers || platform.clock.monotonic() > until)
+          throw translated(error, `creating topic ${wanted.topic}`, 'unknown')
+      }
+      await sleep(platform, fencedBrokerPollMs)
+    }
   }
 
   /** Adds partitions up to `partitions`; never removes any. */
