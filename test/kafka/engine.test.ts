@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Engine, Lease } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
-import type { Admin, ClientModule, Config } from '../../src/engines/kafka/client-types.ts'
+import type { Admin, ClientModule, Config, Done } from '../../src/engines/kafka/client-types.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
 import { hasCode, isSemelError } from '../../src/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
@@ -178,6 +178,67 @@ test('a transaction that hangs stops reading below it, and status names its prod
   )
   assert.deepEqual((await engine.status()).storage, { stuckPartitions: 0 })
   await disconnect(producer)
+  await engine.close()
+})
+
+test('a member that leaves in the middle of a handover closes its consumer: nothing keeps the process from ending', async () => {
+  let open = 0
+  class WatchedConsumer extends rdkafka.KafkaConsumer {
+    override disconnect(done: Done<unknown>): this {
+      open++
+      return super.disconnect((error, result) => {
+        open--
+        done(error, result)
+      })
+    }
+  }
+  const report = () => ({ inFlight: 0, retries: 0, handled: 0, commitMs: { p50: 0, p99: 0 } })
+  const request = { group: 'g', topics: [{ topic: 'orders', partitions: 6 }], leaseMs: 10_000, report }
+  for (let round = 0; round < 3; round++) {
+    const prefix = `engine${++logs}.`
+    const [first, second] = [
+      await opened(prefix, { ...rdkafka, KafkaConsumer: WatchedConsumer }),
+      await opened(prefix),
+    ]
+    await first.declareTopics([{ name: 'orders', partitions: 6, dedupWindowMs: 0 }])
+    let [owned, revocations] = [0, 0]
+    const leaving = await first.join(request, {
+      assigned: (leases) => {
+        owned += leases.length
+      },
+      // The one for the other member and the one for leaving end together.
+      revoked: async () => {
+        revocations++
+        await until(() => revocations === 2)
+      },
+    })
+    await until(() => owned === 6)
+    await second.join(request, { assigned: () => undefined, revoked: async () => undefined })
+    await until(() => revocations === 1)
+    await leaving.leave()
+    assert.equal(open, 0)
+    await Promise.all([first.close(), second.close()])
+  }
+})
+
+test('who publishes and who registers something at the same time share one producer, which keeps their order (P2)', async () => {
+  const { engine: first, prefix } = await opening()
+  await first.close()
+  let producers = 0
+  class CountedProducer extends rdkafka.Producer {
+    constructor(config: Config) {
+      super(config)
+      if (config['transactional.id'] === undefined) producers++
+    }
+  }
+  const engine = await opened(prefix, { ...rdkafka, Producer: CountedProducer })
+  await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  assert.equal(producers, 0)
+  const batch = { topic: 'orders', partition: 0, records: [record('a')], callOf: undefined, fresh: false }
+  const appended = engine.append({ calls: 1, batches: [batch], failuresSeen: 0 }, { durability: 'fsync' })
+  const declared = engine.declareTopics([{ name: 'totals', partitions: 1, dedupWindowMs: 0 }])
+  await Promise.all([appended, declared, leaseOf(engine)])
+  assert.equal(producers, 1)
   await engine.close()
 })
 

@@ -188,7 +188,10 @@ export class GroupMember implements Membership, OwnGroup {
         (one, other) =>
           order.indexOf(one.topic) - order.indexOf(other.topic) || one.partition - other.partition,
       )
-    if (!this.#rebalance(() => this.#consumer.incrementalAssign(places))) return
+    if (!this.#rebalance(() => this.#consumer.incrementalAssign(places))) {
+      void this.#refuse()
+      return
+    }
     if (places.length > 0) this.#consumer.pause(places)
     const shares = places.map(({ topic, partition }): Share => {
       const task = { group: this.request.group, topic: this.#topics.get(topic)!, partition }
@@ -198,6 +201,15 @@ export class GroupMember implements Membership, OwnGroup {
       this.#shares.set(partitionKey(topic, partition), shares[index]!)
     }
     this.#takeAll(shares)
+  }
+
+  /**
+   * The client assigns nothing while it closes, but waits for an answer to what it offered before, and would do so for
+   * ever. By the time of this answer it is closing for certain, and takes any change for giving all back.
+   */
+  async #refuse(): Promise<void> {
+    await sleep(this.#parts.clients.platform, kafkaLimits.memberPollMs)
+    this.#rebalance(() => this.#consumer.incrementalUnassign([]))
   }
 
   /** Tasks that came together are told together; one that cannot be had yet does not hold up the others. */

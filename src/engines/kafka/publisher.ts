@@ -42,6 +42,7 @@ export class Publisher {
   readonly #queue: Job[] = []
   readonly #underWay = new Set<Promise<void>>()
   #plain: Producer | undefined
+  #openingPlain: Promise<Producer> | undefined
   #leftBehind: Promise<unknown> = Promise.resolve()
   #transactional: Producer | undefined
   #pumping: Promise<void> | undefined
@@ -210,7 +211,12 @@ export class Publisher {
   }
 
   async #openPlain(): Promise<Producer> {
-    this.#plain ??= await this.#open(undefined)
+    if (this.#plain !== undefined) return this.#plain
+    // Shared: of two producers, the one that was opened first could write last (P2).
+    this.#openingPlain ??= this.#open(undefined).finally(() => {
+      this.#openingPlain = undefined
+    })
+    this.#plain = await this.#openingPlain
     return this.#plain
   }
 
