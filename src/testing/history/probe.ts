@@ -70,12 +70,15 @@ export class HistoryProbe {
     await this.#publisher.run('publishMany', { micro }, publish, isNotApplied)
   }
 
-  /** Notes where each partition ends in the log that was just opened, and which log it is (D5, D6). */
+  /**
+   * Notes where each partition ends in the log that was just opened, and which log it is (D5, D6). What is acknowledged
+   * while the question is under way need not be in the answer.
+   */
   async opened(bus: Bus, topics: readonly AnyTopic[]): Promise<void> {
-    for (const topic of topics) {
-      const bounds = await bus.engine.bounds(topic.name)
-      for (const [p, { end }] of bounds.entries())
-        this.#reader.observed('open', { topic: topic.name, p, end, logId: bus.engine.logId })
+    for (const { name: topic, partitions } of topics) {
+      const asked = Array.from({ length: partitions }, (_, p) => this.#reader.start('open', { topic, p }))
+      const bounds = await bus.engine.bounds(topic)
+      for (const [p, { end }] of bounds.entries()) asked[p]!.ok({ end, logId: bus.engine.logId })
     }
   }
 
