@@ -32,6 +32,8 @@ export interface OutboxSnapshot extends OutboxStatus {
 export interface TopicSnapshot {
   readonly topic: string
   readonly dedupWindowMs: number
+  /** Where the topic is now, if it was moved to another engine. */
+  readonly movedTo: string | undefined
   readonly partitions: readonly PartitionSnapshot[]
   /** Events per second since this bus took its previous snapshot (or opened). */
   readonly eventsPerSecond: number
@@ -99,7 +101,8 @@ export class StatusReader {
       return { ...partition, partition: number, eventsPerSecond: (partition.end - before) / seconds }
     })
     const eventsPerSecond = partitions.reduce((sum, partition) => sum + partition.eventsPerSecond, 0)
-    return { topic: topic.topic, dedupWindowMs: topic.dedupWindowMs, partitions, eventsPerSecond }
+    const { topic: name, dedupWindowMs, movedTo } = topic
+    return { topic: name, dedupWindowMs, movedTo, partitions, eventsPerSecond }
   }
 }
 

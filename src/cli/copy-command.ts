@@ -1,17 +1,14 @@
 import { type CopyProgress, type CopyResult, copyBetween } from '../copy-topic.ts'
-import type { Engine } from '../engine/engine.ts'
-import { guardEngine } from '../engine/guard.ts'
-import { postgres } from '../engines/postgres/index.ts'
-import { sqlite } from '../engines/sqlite/index.ts'
 import { SemelError } from '../errors.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import type { Arguments } from './arguments.ts'
 import type { Command } from './command.ts'
+import { openEngine, openSource } from './engine-place.ts'
 import { writeLine } from './output.ts'
 import { safeJson, safeText } from './safe-text.ts'
 import { count } from './table.ts'
 import { UsageError } from './usage-error.ts'
-import { openForReading, topicIn, untilSignal } from './with-log.ts'
+import { topicIn, untilSignal } from './with-log.ts'
 
 const progressEveryMs = 1000
 
@@ -20,7 +17,7 @@ export const copyCommand: Command = {
   operands: 'FROM TO',
   operandsMax: 2,
   usage: '--topic TOPIC',
-  summary: 'Copies a topic from one SQLite file or PostgreSQL database to another.',
+  summary: 'Copies a topic from one SQLite file, PostgreSQL database or Kafka to another.',
   options: {
     topic: { value: 'TOPIC', help: 'the topic to copy' },
     'from-schema': { value: 'NAME', help: 'schema of a PostgreSQL source (default semel)' },
@@ -28,8 +25,8 @@ export const copyCommand: Command = {
     'no-verify': { help: 'do not compare both sides at the end' },
     json: { help: 'print progress and result as JSON lines; errors too' },
   },
-  notes: `FROM and TO are paths of SQLite files or addresses such as postgres://user@host/database; a password is better
-left to PGPASSWORD. Events keep their partition, order, id, time, key and data, and their offsets if the topic in TO
+  notes: `FROM and TO are paths of SQLite files, or addresses: postgres://user@host/database, where a password is better left to
+PGPASSWORD, or kafka://host:9092,host:9092/PREFIX. Events keep their partition, order, id, time, key and data, and their offsets if the topic in TO
 is empty. A copy that was stopped or killed goes on where it ended when the same command is run again.`,
   async run(given: Arguments): Promise<void> {
     const [from, to] = given.positionals
@@ -38,9 +35,9 @@ is empty. A copy that was stopped or killed goes on where it ended when the same
     const name = given.text('topic')
     if (name === undefined) throw new UsageError('INVALID_OPTION', '--topic TOPIC is needed', 'topic')
     const signal = untilSignal()
-    await using source = await openSource(from, given.text('from-schema'))
+    await using source = await openSource({ place: from, schema: given.text('from-schema') })
     const topic = topicIn((await source.engine.status()).topics, name)
-    await using target = await openEngine(to, given.text('to-schema'))
+    await using target = await openEngine({ place: to, schema: given.text('to-schema') })
     const result = await copyBetween({
       source: source.engine,
       target: target.engine,
@@ -54,31 +51,6 @@ is empty. A copy that was stopped or killed goes on where it ended when the same
     })
     await writeLine(given.flag('json') ? safeJson(result) : resultText(result))
   },
-}
-
-interface Opened extends AsyncDisposable {
-  readonly engine: Engine
-}
-
-/** What is only read must be there, and is not written to. */
-async function openSource(place: string, schema: string | undefined): Promise<Opened> {
-  return opened(await openForReading(isAddress(place) ? { url: place, schema } : { file: place }))
-}
-
-async function openEngine(place: string, schema: string | undefined): Promise<Opened> {
-  const engine = guardEngine(isAddress(place) ? postgres({ url: place, schema }) : sqlite({ file: place }))
-  const { random } = realPlatform
-  const member = `copy-${random.uint32().toString(36)}${random.uint32().toString(36)}`
-  await engine.open({ platform: realPlatform, durability: 'fsync', member })
-  return opened(engine)
-}
-
-function opened(engine: Engine): Opened {
-  return { engine, [Symbol.asyncDispose]: () => engine.close() }
-}
-
-function isAddress(place: string): boolean {
-  return /^postgres(ql)?:\/\//.test(place)
 }
 
 function progressPrinter(json: boolean): (progress: CopyProgress) => void {

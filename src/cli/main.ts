@@ -9,6 +9,7 @@ import { checkCommand } from './commands/check.ts'
 import { copyCommand } from './copy-command.ts'
 import { groupsCommand } from './groups-command.ts'
 import { guaranteesCommand } from './guarantees-command.ts'
+import { moveCommand } from './move-command.ts'
 import { endWithPipe } from './output.ts'
 import { publishCommand } from './publish-command.ts'
 import { safeJson, safeText } from './safe-text.ts'
@@ -23,6 +24,7 @@ const commands: readonly Command[] = [
   groupsCommand,
   guaranteesCommand,
   copyCommand,
+  moveCommand,
 ]
 /** Reads its own arguments, and has an exit status of its own. */
 const check = { name: 'check', operands: 'HISTORY...', summary: 'Judges recorded histories of a test run.' }

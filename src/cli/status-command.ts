@@ -67,7 +67,9 @@ function figure(name: string, value: number | string): string {
 function topicTable(topics: readonly TopicSnapshot[], at: number, withRates: boolean): string {
   const head = ['TOPIC', 'PARTITIONS', 'EVENTS', 'DUPLICATES', 'LAST EVENT', 'DEDUP WINDOW']
   if (withRates) head.push('EVENTS/S')
-  const rows = topics.map(({ topic, partitions, dedupWindowMs, eventsPerSecond }) => {
+  const isMoved = topics.some(({ movedTo }) => movedTo !== undefined)
+  if (isMoved) head.push('MOVED TO')
+  const rows = topics.map(({ topic, partitions, dedupWindowMs, eventsPerSecond, movedTo }) => {
     const last = Math.max(...partitions.map(({ lastAppendTime }) => lastAppendTime ?? 0))
     const row = [
       safeText(topic),
@@ -77,7 +79,9 @@ function topicTable(topics: readonly TopicSnapshot[], at: number, withRates: boo
       last === 0 ? 'never' : `${span(Math.max(0, at - last))} ago`,
       dedupWindowMs === 0 ? 'none' : span(dedupWindowMs),
     ]
-    return withRates ? [...row, eventsPerSecond] : row
+    if (withRates) row.push(eventsPerSecond)
+    if (isMoved) row.push(movedTo === undefined ? '-' : safeText(movedTo))
+    return row
   })
   return table(head, rows)
 }

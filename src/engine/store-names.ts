@@ -16,6 +16,8 @@ export const storeNames = {
   handedOut: 'semel.handed-out',
   /** Ids that the group has accepted within its window (N7). */
   inbox: 'semel.inbox',
+  /** That a topic is on its way here and no group may begin; of the tasks of the group that copies. */
+  moving: 'semel.moving',
   /** What keeps the outbox's sequencer from going on. */
   outbox: 'semel.outbox',
 } as const

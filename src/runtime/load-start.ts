@@ -1,6 +1,7 @@
 import type { Engine } from '../engine/engine.ts'
 import { storeNames } from '../engine/store-names.ts'
 import { SemelError } from '../errors.ts'
+import { checkArrived } from '../features/move/moving-mark.ts'
 import { noteReached, reached } from './reached.ts'
 import { checkMark, isApart } from './source-mark.ts'
 import type { TaskContext } from './task-context.ts'
@@ -10,11 +11,13 @@ import type { OffsetRange } from './window.ts'
 /**
  * Loads what a session starts from, and checks that the log still is the one the position belongs to (D6).
  *
- * @throws SemelError LOG_REGRESSED if the log was replaced or is shorter than the position.
+ * @throws SemelError LOG_REGRESSED if the log was replaced or is shorter than the position, TOPIC_MOVED while the topic
+ * is on its way here from another engine.
  */
 export async function loadStart(context: TaskContext): Promise<SessionStart> {
   const { sink, source, lease } = context
   const { task } = lease
+  await checkArrived(source, task)
   const stored = await sink.load(lease)
   if (stored.logId !== undefined && stored.logId !== source.logId) throw logReplaced(context)
   if ((stored.position ?? 0) < reached(context)) throw positionWentBack(context, stored.position)

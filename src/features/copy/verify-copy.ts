@@ -1,9 +1,5 @@
-import type { Engine } from '../../engine/engine.ts'
-import { SemelError } from '../../errors.ts'
-import type { StoredEvent } from '../../event/event.ts'
-import { canonicalJson, fingerprint } from '../../event/fingerprint.ts'
-import { limits } from '../../limits.ts'
 import type { CopyPlan } from './copy-plan.ts'
+import { PartitionComparison } from './partition-comparison.ts'
 
 /** What was compared in one partition. */
 export interface VerifiedPartition {
@@ -27,72 +23,12 @@ export async function verifyCopy(
   signal: AbortSignal | undefined,
 ): Promise<readonly VerifiedPartition[]> {
   const verified: VerifiedPartition[] = []
-  for (const partition of plan.partitions.keys())
-    verified.push(await verifyPartition(plan, partition, signal))
+  for (const [partition, { end }] of plan.partitions.entries()) {
+    const comparison = new PartitionComparison(plan, partition)
+    await comparison.goOn(end, signal)
+    await comparison.countRest(signal)
+    const { events, others, sameOffsets } = comparison
+    verified.push({ partition, events, others, sameOffsets })
+  }
   return verified
-}
-
-async function verifyPartition(
-  { source, target, topic, partitions }: CopyPlan,
-  partition: number,
-  signal: AbortSignal | undefined,
-): Promise<VerifiedPartition> {
-  const ends = { source: partitions[partition]!.end, target: (await target.bounds(topic))[partition]!.end }
-  const copies = eventsOf(target, topic, partition, ends.target, signal)
-  let [events, others] = [0, 0]
-  let sameOffsets = true
-  for await (const event of eventsOf(source, topic, partition, ends.source, signal)) {
-    for (;;) {
-      const { value: copy, done } = await copies.next()
-      if (done === true) throw missing(topic, partition, event)
-      if (isCopy(event, copy)) {
-        events++
-        sameOffsets &&= copy.offset === event.offset
-        break
-      }
-      others++
-    }
-  }
-  for await (const _ of copies) others++
-  return { partition, events, others, sameOffsets }
-}
-
-async function* eventsOf(
-  engine: Engine,
-  topic: string,
-  partition: number,
-  end: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<StoredEvent, undefined> {
-  const bounds = await engine.bounds(topic)
-  let offset = bounds[partition]!.earliest
-  while (offset < end) {
-    signal?.throwIfAborted()
-    const maxEvents = Math.min(limits.readEventsMax, end - offset)
-    const request = { topic, partition, offset, maxEvents, maxBytes: limits.readBytesMax }
-    const { events, next } = await engine.read(request)
-    yield* events
-    offset = next
-  }
-  return undefined
-}
-
-function isCopy(event: StoredEvent, copy: StoredEvent): boolean {
-  return (
-    event.id === copy.id &&
-    event.time === copy.time &&
-    canonicalJson(event.attributes ?? {}) === canonicalJson(copy.attributes ?? {}) &&
-    fingerprint(event) === fingerprint(copy)
-  )
-}
-
-function missing(topic: string, partition: number, { id, offset }: StoredEvent): SemelError {
-  return new SemelError(
-    'COPY_DIFFERS',
-    `event ${JSON.stringify(id)}, offset ${offset} of ${topic}/${partition}, is not in the target where it belongs`,
-    {
-      actual: offset,
-      hint: 'a target that knew an id already keeps its own event: copy to an empty one, without deduplication if ids of the source repeat',
-    },
-  )
 }
