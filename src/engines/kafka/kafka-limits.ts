@@ -51,13 +51,13 @@ export const kafkaLimits = {
   /** How long a broker holds a fetch without news, and so how soon a reader knows that it is at the end. */
   fetchWaitMs: 5,
   /** Consumers of one engine for reading on: one for each place where a partition is read, such as by several groups. */
-  readersMax: 16,
+  readersMax: 8,
   readerIdleMs: 1 * second,
   /** A cursor that nobody asked for so long no longer fetches ahead. */
   cursorIdleMs: 200,
   readBufferBytesMax: 8 * mib,
-  readBufferRecordsMax: 4_000,
-  prefetchKibMax: 8 * kib,
+  readBufferRecordsMax: 1_000,
+  prefetchKibMax: 2 * kib,
   fetchBytes: 1 * mib,
   /** So few offsets between the last record read and the end may hold no record at all. */
   holesPassedMax: 16,

@@ -58,27 +58,40 @@ export class PartitionReader {
     const pool = isSpot ? this.#spots : this.#streams
     const seat = await pool.seat(range)
     try {
-      return await this.#readAt(seat, range)
+      return await this.#readAt(seat, range, isSpot)
     } finally {
       pool.release(seat)
     }
   }
 
-  async #readAt({ consumer, cursor }: Seat, range: RecordRange): Promise<Records> {
+  async #readAt({ consumer, cursor }: Seat, range: RecordRange, isSpot: boolean): Promise<Records> {
     await consumer.meet(range.topic)
-    if (cursor.isEmpty && !cursor.holds(range.offset)) {
+    let isEndNew = cursor.isEmpty
+    if (cursor.isEmpty && cursor.holds(range.offset))
+      isEndNew = await this.#fillKnown(consumer, cursor, isSpot)
+    else if (cursor.isEmpty) {
       await this.#checkRange(cursor, range.offset)
       await this.#fill(consumer, cursor)
-    } else {
-      // What is known, or was fetched ahead, may be older than what was acknowledged since.
-      const end = this.#ends.end(range.topic, range.partition)
-      await Promise.all([end, this.#fill(consumer, cursor)])
-      cursor.end = await end
     }
     const records = cursor.take(range.recordsMax, range.bytesMax)
+    // What was fetched ahead may be older than what was acknowledged since. A single record tells no more than itself.
+    const isAtEnd = cursor.isEmpty && !(isSpot && records.length > 0)
+    if (isAtEnd && !isEndNew) cursor.end = await this.#ends.end(range.topic, range.partition)
     await this.#passHoles(consumer, cursor)
     const next = cursor.position
-    return { records, next, end: Math.max(next, cursor.end) }
+    return { records, next, end: Math.max(cursor.fetchedTo, cursor.end) }
+  }
+
+  /** There was something at this place: fetching it tells as well whether it is still there. */
+  async #fillKnown(consumer: ReadConsumer, cursor: ReadCursor, isSpot: boolean): Promise<boolean> {
+    if (isSpot) {
+      await this.#fill(consumer, cursor)
+      return false
+    }
+    const end = this.#ends.end(cursor.topic, cursor.partition)
+    await Promise.all([end, this.#fill(consumer, cursor)])
+    cursor.end = await end
+    return true
   }
 
   async close(): Promise<void> {
