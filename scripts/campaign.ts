@@ -107,13 +107,16 @@ async function main(): Promise<void> {
   })
   if (values.help) return console.log(usage)
   const endMs = performance.now() + milliseconds(values.slice)
-  const campaign = new Campaign(values.file, values.json ? () => undefined : console.log)
+  const say = values.json ? () => undefined : (line: string) => console.log(line)
+  const campaign = new Campaign(values.file, say)
   let units = Number(values.units)
   let open = chosenKinds(values.kinds, kindsOf(milliseconds(values.run) / 1_000))
   while (open.length > 0) {
     const left: Kind[] = []
     for (const kind of open) {
       const fits = performance.now() + kind.unitSeconds * 1_000 <= endMs && units > 0
+      if (!fits && units > 0)
+        say(`${kind.name.padEnd(12)} not begun: a unit takes ${kind.unitSeconds} s, more than is left`)
       if (!fits || !(await campaign.step(kind))) continue
       units--
       left.push(kind)
