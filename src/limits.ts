@@ -30,7 +30,6 @@ export const limits = {
   publishDeadlineMsDefault: 30 * second,
   appendGroupEventsMax: 4_000,
   appendGroupBytesMax: 8 * mib,
-  appendGroupsInFlightMax: 2,
 
   dedupWindowMsDefault: 7 * day,
   dedupWindowMsMax: 365 * day,

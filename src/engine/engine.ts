@@ -55,10 +55,10 @@ export interface Engine {
   offsetAt(topic: string, partition: number, time: number): Promise<number>
 
   /**
-   * Calls `listener` soon after new events may be readable. Only a hint: it may come late, twice or for nothing;
-   * readers poll as well. Returns the way to stop listening.
+   * Calls `listener` soon after new events may be readable, with the places if it knows that they are nowhere else.
+   * Only a hint: it may come late, twice or for nothing; readers poll as well. Returns the way to stop listening.
    */
-  onAppend(listener: () => void): () => void
+  onAppend(listener: AppendListener): () => void
 
   /**
    * Makes this process a member of a group. The engine then assigns and revokes tasks through `listener`, balanced
@@ -183,6 +183,11 @@ export interface ReadRequest {
   readonly offset: number
   readonly maxEvents: number
   readonly maxBytes: number
+  /**
+   * The reader was just told of new events here and looks again when it hears more, or after a while in any case: what
+   * the engine has in memory will do, and `end` may be too low.
+   */
+  readonly isTold?: boolean
 }
 
 export interface ReadResult {
@@ -192,6 +197,15 @@ export interface ReadResult {
   /** One past the last committed offset at the time of the read. */
   readonly end: number
 }
+
+/** One partition of one topic. */
+export interface Place {
+  readonly topic: string
+  readonly partition: number
+}
+
+/** No places: events may have come anywhere. */
+export type AppendListener = (places?: readonly Place[]) => void
 
 export interface PartitionBounds {
   readonly earliest: number

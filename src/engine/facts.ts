@@ -26,6 +26,8 @@ export interface EngineFacts {
   readonly denseOffsets: boolean
   /** A topic can be sealed and moved to another engine while its publishers and groups run (`semel move`). */
   readonly seals: boolean
+  /** Append groups that it is given before it has answered the first: many if it writes whatever waits at once. */
+  readonly appendGroupsMax: number
   /** What decides append time. */
   readonly appendClock: 'process' | 'database' | 'broker'
 }

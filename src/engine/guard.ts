@@ -1,6 +1,7 @@
 import { assert, SemelError } from '../errors.ts'
 import type {
   AppendGroup,
+  AppendListener,
   AppendOptions,
   AppendResult,
   Engine,
@@ -127,7 +128,7 @@ class GuardedEngine implements Engine {
     })
   }
 
-  onAppend(listener: () => void): () => void {
+  onAppend(listener: AppendListener): () => void {
     this.#state.requireOpen('onAppend')
     const stopEngine = this.#engine.onAppend(listener)
     const stop = (): void => {

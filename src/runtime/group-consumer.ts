@@ -1,4 +1,4 @@
-import type { Lease, Membership, OwnershipListener } from '../engine/engine.ts'
+import type { Lease, Membership, OwnershipListener, Place } from '../engine/engine.ts'
 import { isSemelError } from '../errors.ts'
 import type { GroupSetting } from '../features/guarantees/clause.ts'
 import { redriveTopicName } from '../features/redrive-command.ts'
@@ -140,14 +140,20 @@ export class GroupConsumer implements Consumer, OwnershipListener {
   async #joinOnce(): Promise<Membership> {
     const { sink, source, settings, topics, counters } = this.#context
     await sink.declareTopics([{ name: redriveTopicName(settings.group), partitions: 1, dedupWindowMs: 0 }])
-    this.#unlisten = source.onAppend(() => {
-      for (const task of this.#tasks.values()) task.ring()
-    })
+    this.#unlisten = source.onAppend((places) => this.#ring(places))
     const joined = this.#topicNames.map((name) => ({ topic: name, partitions: topics.get(name)!.partitions }))
     return await sink.join(
       { group: settings.group, topics: joined, leaseMs: settings.leaseMs, report: () => counters.report() },
       this,
     )
+  }
+
+  /** Wakes the tasks that may have new events or a command to redrive. */
+  #ring(places: readonly Place[] | undefined): void {
+    const redrives = redriveTopicName(this.group)
+    const isAnywhere = places === undefined || places.some(({ topic }) => topic === redrives)
+    const names = isAnywhere ? this.#tasks.keys() : places.map(placeName)
+    for (const name of names) this.#tasks.get(name)?.ring(isAnywhere ? 'anywhere' : 'here')
   }
 
   #giveBack(lease: Lease): void {
@@ -186,8 +192,12 @@ export function resolveStop(options: StopOptions | undefined): number {
   })
 }
 
-function taskName(lease: Lease): string {
-  return `${lease.task.topic}/${lease.task.partition}`
+function taskName({ task }: Lease): string {
+  return placeName(task)
+}
+
+function placeName({ topic, partition }: Place): string {
+  return `${topic}/${partition}`
 }
 
 function note(lease: Lease, change: 'assigned' | 'handover' | 'lost'): void {

@@ -36,7 +36,13 @@ export async function* readPartition(
   const { topic, partition, follow } = range
   const wake = new Wake(platform)
   const ring = (): void => wake.ring()
-  const unlisten = follow ? engine.onAppend(ring) : undefined
+  let isTold = false
+  const unlisten = follow
+    ? engine.onAppend((places) => {
+        const isHere = places?.some((place) => place.topic === topic && place.partition === partition)
+        if (isHere !== false) wake.ring(isHere === true ? 'here' : 'anywhere')
+      })
+    : undefined
   signal.addEventListener('abort', ring, { once: true })
   let offset = range.from
   let { until } = range
@@ -48,6 +54,7 @@ export async function* readPartition(
         offset,
         maxEvents: limits.readEventsMax,
         maxBytes: limits.readBytesMax,
+        isTold,
       }
       const result = await engine.read(request)
       if (!follow) until ??= result.end
@@ -57,7 +64,7 @@ export async function* readPartition(
       }
       if (result.next === offset) {
         if (!follow) return
-        await wake.wait(limits.pollMsMax)
+        isTold = (await wake.wait(limits.pollMsMax)) === 'here'
       }
       offset = result.next
     }

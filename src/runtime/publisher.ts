@@ -51,8 +51,8 @@ const waitersMax = 10_000
  * Group commit (design.md section 3): calls of concurrent callers share one durable write.
  *
  * A call is QUEUED until the engine takes it, IN FLIGHT until the engine answers, then SETTLED.
- *  QUEUED    -> IN FLIGHT  fewer than `appendGroupsInFlightMax` groups are in flight; at most one turn of the event
- *                          loop is spent waiting for company, so a batch timer never holds anybody up
+ *  QUEUED    -> IN FLIGHT  fewer groups are in flight than the engine wants (`appendGroupsMax`); at most one turn of the
+ *                          event loop is spent waiting for company, so a batch timer never holds anybody up
  *  QUEUED    -> SETTLED    deadline, abort or close: `not-applied`
  *  IN FLIGHT -> SETTLED    the engine's answer; after the deadline `unknown`, because nobody knows
  * Order of calls is kept per partition (P2): groups are formed in call order, and the engine is told how many
@@ -115,7 +115,7 @@ export class Publisher {
       call.events >= directEventsMin &&
       this.#queue.length === this.#queueHead &&
       this.#waiters.length === 0 &&
-      this.#groupsInFlight < limits.appendGroupsInFlightMax
+      this.#groupsInFlight < this.#engine.facts.appendGroupsMax
     )
   }
 
@@ -209,7 +209,10 @@ export class Publisher {
   }
 
   #flush(): void {
-    while (this.#groupsInFlight < limits.appendGroupsInFlightMax && this.#queueHead < this.#queue.length) {
+    while (
+      this.#groupsInFlight < this.#engine.facts.appendGroupsMax &&
+      this.#queueHead < this.#queue.length
+    ) {
       const calls = this.#takeGroup()
       if (calls.length > 0) void this.#append(calls)
     }

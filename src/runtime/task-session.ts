@@ -54,6 +54,8 @@ export class TaskSession implements DispatcherEvents {
   readonly #abort = new AbortController()
   #failure: { readonly error: unknown } | undefined
   #stopping = false
+  /** Why this round is made: new events of ours are known to be there. */
+  #isTold = false
   #idlePollMs: number = limits.pollMsMax
   #end = 0
   readonly #loadedPosition: number | undefined
@@ -101,7 +103,7 @@ export class TaskSession implements DispatcherEvents {
       await this.#readRedrives()
       this.#dispatcher.pump()
       this.#committer.poke(this.#dispatcher)
-      if (!read) await this.#wake.wait(this.#idlePollMs)
+      if (!read) this.#isTold = (await this.#wake.wait(this.#idlePollMs)) === 'here'
     }
     if (this.#failure !== undefined) throw this.#failure.error
   }
@@ -220,7 +222,14 @@ export class TaskSession implements DispatcherEvents {
     const { topic, partition } = lease.task
     const maxEvents = Math.min(room, claiming ? claimEventsMax : limits.readEventsMax)
     const offset = this.#window.nextRead
-    const result = await source.read({ topic, partition, offset, maxEvents, maxBytes: limits.readBytesMax })
+    const result = await source.read({
+      topic,
+      partition,
+      offset,
+      maxEvents,
+      maxBytes: limits.readBytesMax,
+      isTold: this.#isTold,
+    })
     this.#end = result.end
     if (result.next === offset) {
       this.#idlePollMs = Math.min(idlePollMsMax, this.#idlePollMs * 2)

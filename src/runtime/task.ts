@@ -5,7 +5,7 @@ import { loadStart } from './load-start.ts'
 import { retryDelayMs } from './retry-policy.ts'
 import type { GroupContext, TaskContext } from './task-context.ts'
 import { isFenced, TaskSession } from './task-session.ts'
-import { Wake } from './wake.ts'
+import { type RingCause, Wake } from './wake.ts'
 
 const reloadPolicy = { attempts: 1, baseDelayMs: 10, maxDelayMs: 5_000, onExhausted: 'block' } as const
 const drainPollMs = 20
@@ -63,8 +63,8 @@ export class Task {
   }
 
   /** New events may be there. */
-  ring(): void {
-    this.#wake.ring()
+  ring(cause: RingCause): void {
+    this.#wake.ring(cause)
   }
 
   /** Finishes and commits what is running, at most until `deadlineMs` have passed; then abandons it. */

@@ -1,11 +1,14 @@
 import type { Platform, Timer } from '../platform/platform.ts'
 
+/** Whether new events are known to be where the sleeper looks, or may be anywhere, if there are any. */
+export type RingCause = 'here' | 'anywhere'
+
 /**
  * A wait that ends early when somebody rings. A ring with nobody waiting is remembered, so none is lost.
  */
 export class Wake {
   readonly #platform: Platform
-  #rung = false
+  #rung: RingCause | undefined
   #resolve: (() => void) | undefined
   #timer: Timer | undefined
 
@@ -13,20 +16,24 @@ export class Wake {
     this.#platform = platform
   }
 
-  ring(): void {
-    this.#rung = true
+  ring(cause: RingCause = 'anywhere'): void {
+    if (this.#rung !== 'anywhere') this.#rung = cause
     this.#finish()
   }
 
-  /** Resolves at the next ring, or after `maxMs`. At most one caller may wait at a time. */
-  async wait(maxMs: number): Promise<void> {
-    if (!this.#rung) {
+  /**
+   * Resolves at the next ring, or after `maxMs`, which may have any cause. At most one caller may wait at a time.
+   */
+  async wait(maxMs: number): Promise<RingCause> {
+    if (this.#rung === undefined) {
       await new Promise<void>((resolve) => {
         this.#resolve = resolve
         this.#timer = this.#platform.timers.after(maxMs, () => this.#finish())
       })
     }
-    this.#rung = false
+    const cause = this.#rung ?? 'anywhere'
+    this.#rung = undefined
+    return cause
   }
 
   #finish(): void {

@@ -11,5 +11,6 @@ export const kafkaFacts: EngineFacts = {
   ownership: 'broker-group',
   denseOffsets: false,
   seals: false,
+  appendGroupsMax: 2,
   appendClock: 'broker',
 }

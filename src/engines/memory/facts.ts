@@ -11,5 +11,6 @@ export const memoryFacts: EngineFacts = {
   ownership: 'lease-table',
   denseOffsets: true,
   seals: true,
+  appendGroupsMax: 2,
   appendClock: 'process',
 }

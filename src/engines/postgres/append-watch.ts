@@ -1,6 +1,8 @@
+import type { AppendListener, Place } from '../../engine/engine.ts'
+
 /** Tells listeners in this process that events may have come: after its own writes, and after hints from others. */
 export class AppendWatch {
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<AppendListener>()
   readonly #onListen: () => void
 
   /** `onListen`: somebody waits for events now. */
@@ -8,9 +10,9 @@ export class AppendWatch {
     this.#onListen = onListen
   }
 
-  listen(listener: () => void): () => void {
+  listen(listener: AppendListener): () => void {
     // Wrapped, so that one function may listen twice and stop once.
-    const entry = (): void => listener()
+    const entry: AppendListener = (places) => listener(places)
     this.#listeners.add(entry)
     this.#onListen()
     return () => {
@@ -22,8 +24,8 @@ export class AppendWatch {
     return this.#listeners.size > 0
   }
 
-  notify(): void {
-    for (const listener of this.#listeners) listener()
+  notify(places?: readonly Place[]): void {
+    for (const listener of this.#listeners) listener(places)
   }
 
   close(): void {

@@ -12,5 +12,6 @@ export const postgresFacts = {
   ownership: 'lease-table',
   denseOffsets: true,
   seals: true,
+  appendGroupsMax: 16,
   appendClock: 'database',
 } as const satisfies EngineFacts

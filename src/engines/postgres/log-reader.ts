@@ -1,8 +1,9 @@
-import type { PartitionBounds, ReadRequest, ReadResult } from '../../engine/engine.ts'
+import type { PartitionBounds, Place, ReadRequest, ReadResult } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
 import { decodeStored } from '../../event/batch-codec.ts'
 import type { StoredEvent } from '../../event/event.ts'
 import { postgresLimits } from './postgres-limits.ts'
+import type { LogRow, RecentRows } from './recent-rows.ts'
 import type { Session, TextRow } from './session.ts'
 import { quoteIdentifier } from './sql-text.ts'
 import { damagedRow, rowChecksum } from './stored-row.ts'
@@ -12,7 +13,7 @@ interface ReadRow {
   readonly topic: string
   readonly partition: number
   readonly firstOffset: number
-  readonly crc: string
+  readonly crc: number
 }
 
 /**
@@ -28,8 +29,10 @@ export class LogReader {
   readonly #ends = new Map<string, number>()
   /** The last row that was read of each partition, by its address and checksum. */
   readonly #last = new Map<string, ReadRow>()
+  readonly #recent: RecentRows | undefined
 
-  constructor(schema: string) {
+  constructor(schema: string, recent?: RecentRows) {
+    this.#recent = recent
     const name = quoteIdentifier(schema)
     this.#read = `select * from ${name}.read($1, $2, $3, $4, $5, $6)`
     this.#readMany = `select r.*, a.n
@@ -42,11 +45,21 @@ export class LogReader {
 
   /** Whether the end was reached there, and so little is to be expected. */
   isTail({ topic, partition, offset }: ReadRequest): boolean {
-    return this.#ends.get(`${topic}/${partition}`) === offset
+    return this.#ends.get(placeName({ topic, partition })) === offset
+  }
+
+  /** What this process wrote a moment ago, others apart; `undefined`: the server is to be asked. */
+  recent(request: ReadRequest): ReadResult | undefined {
+    const place = placeName(request)
+    const rows = this.#recent?.from(place, request.offset)
+    if (rows === undefined) return undefined
+    const { firstOffset, count } = rows.at(-1)!
+    const end = Math.max(firstOffset + count, this.#ends.get(place) ?? 0)
+    return this.#resultOf(request, end, rows)
   }
 
   async read(session: Session, request: ReadRequest): Promise<ReadResult> {
-    return this.#resultOf(request, await session.rows(this.#read, argumentsOf(request)))
+    return this.#answerOf(request, await session.rows(this.#read, argumentsOf(request)))
   }
 
   /** Several as one statement; each has its own answer or error. */
@@ -60,24 +73,31 @@ export class LogReader {
     for (const row of await session.rows(this.#readMany, columns)) rowsOf[Number(row.at(-1)) - 1]!.push(row)
     return requests.map((request, n) => {
       try {
-        return this.#resultOf(request, rowsOf[n]!)
+        return this.#answerOf(request, rowsOf[n]!)
       } catch (error) {
         return error instanceof Error ? error : new Error(String(error))
       }
     })
   }
 
-  #resultOf(request: ReadRequest, rows: readonly TextRow[]): ReadResult {
+  #answerOf(request: ReadRequest, rows: readonly TextRow[]): ReadResult {
     const { topic, partition, offset } = request
     const first = rows[0]
     if (first === undefined) throw unknownPartition(topic, partition)
     const [earliest, end] = [Number(first[0]), Number(first[1])]
-    this.#checkEnd(`${topic}/${partition}`, end)
-    if (offset < earliest || offset > end) throw outOfRange(request, { earliest, end })
+    if (end >= offset && offset >= earliest)
+      return this.#resultOf(request, end, end === offset ? [] : rows.map(logRow))
+    this.#noteEnd(placeName(request), end)
+    throw outOfRange(request, { earliest, end })
+  }
+
+  #resultOf(request: ReadRequest, end: number, rows: readonly LogRow[]): ReadResult {
+    const { topic, partition, offset } = request
+    this.#noteEnd(placeName(request), end)
     if (offset === end) return { events: [], next: offset, end }
     const events = collect(request, rows)
-    const [, , firstOffset, , , crc] = rows.at(-1)!
-    this.#last.set(`${topic}/${partition}`, { topic, partition, firstOffset: Number(firstOffset), crc: crc! })
+    const { firstOffset, crc } = rows.at(-1)!
+    this.#last.set(placeName(request), { topic, partition, firstOffset, crc })
     return { events, next: events.at(-1)!.offset + 1, end }
   }
 
@@ -100,7 +120,7 @@ export class LogReader {
     for (const { topic, partition, firstOffset, crc } of this.#last.values()) {
       const [row] = await session.rows(this.#read, [topic, partition, firstOffset, 1, 1, 1])
       if (Number(row?.[0]) > firstOffset) continue
-      if (Number(row?.[2] ?? -1) === firstOffset && row?.[5] === crc) continue
+      if (Number(row?.[2] ?? -1) === firstOffset && Number(row?.[5]) === crc) continue
       return logRegressed(
         `after a change of server, the row at ${firstOffset} of ${topic}/${partition} that was read is missing`,
         undefined,
@@ -109,7 +129,7 @@ export class LogReader {
     return undefined
   }
 
-  #checkEnd(name: string, end: number): void {
+  #noteEnd(name: string, end: number): void {
     const before = this.#ends.get(name) ?? 0
     if (end < before) throw logRegressed(`${name} ends at ${end}, but events up to ${before} were read`, end)
     this.#ends.set(name, end)
@@ -124,22 +144,34 @@ function argumentsOf({ topic, partition, offset, maxEvents, maxBytes }: ReadRequ
   return [topic, partition, offset, rowsMax, maxEvents, maxBytes]
 }
 
+/** A row of the function `read`. */
+function logRow([, , firstOffset, count, appendTime, crc, head, body]: TextRow): LogRow {
+  return {
+    firstOffset: Number(firstOffset),
+    count: Number(count),
+    appendTime: Number(appendTime),
+    crc: Number(crc),
+    head: head!,
+    body: body!,
+  }
+}
+
 /** Events of whole rows where possible, so that none is decoded twice. */
-function collect(request: ReadRequest, rows: readonly TextRow[]): StoredEvent[] {
-  const { topic, partition, offset, maxEvents, maxBytes } = request
-  const where = `${topic}/${partition}`
+function collect(request: ReadRequest, rows: readonly LogRow[]): StoredEvent[] {
+  const { offset, maxEvents, maxBytes } = request
+  const where = placeName(request)
   const events: StoredEvent[] = []
   let bytes = 0
   let expected = offset
-  for (const [, , firstText, countText, time, crc, head, body] of rows) {
-    const [first, count] = [Number(firstText), Number(countText)]
+  for (const row of rows) {
+    const { firstOffset: first, count, head, body } = row
     if (first > expected || first + count <= expected) throw missingRows(where, expected, first)
     const skip = expected - first
-    const size = ((head!.length + body!.length) * (count - skip)) / count
+    const size = ((head.length + body.length) * (count - skip)) / count
     const fits = count - skip <= maxEvents - events.length && bytes + size <= maxBytes
     if (events.length > 0 && !fits) break
-    if (rowChecksum({ head: head!, body: body! }) !== Number(crc)) throw damagedRow(where, first, count)
-    const decoded = decodeStored({ head: head!, body: body! }, first, Number(time))
+    if (rowChecksum(row) !== row.crc) throw damagedRow(where, first, count)
+    const decoded = decodeStored(row, first, row.appendTime)
     if (decoded.length !== count) throw damagedRow(where, first, count)
     const bytesPerEvent = size / (count - skip)
     for (let i = skip; i < count && events.length < maxEvents; i++) {
@@ -151,6 +183,10 @@ function collect(request: ReadRequest, rows: readonly TextRow[]): StoredEvent[] 
   }
   if (events.length === 0) throw missingRows(where, offset, offset)
   return events
+}
+
+export function placeName({ topic, partition }: Place): string {
+  return `${topic}/${partition}`
 }
 
 function missingRows(where: string, from: number, to: number): SemelError {

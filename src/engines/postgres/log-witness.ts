@@ -36,9 +36,10 @@ export class LogWitness {
     this.#server = server
   }
 
-  acknowledged(partitionId: number, row: LastRow): void {
+  acknowledged(partitionId: number, { firstOffset, crc }: LastRow): void {
     const before = this.#last.get(partitionId)
-    if (before === undefined || before.firstOffset < row.firstOffset) this.#last.set(partitionId, row)
+    if (before === undefined || before.firstOffset < firstOffset)
+      this.#last.set(partitionId, { firstOffset, crc })
   }
 
   /** Throws LOG_REGRESSED if this is not the log we know. */

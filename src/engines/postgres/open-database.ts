@@ -1,4 +1,5 @@
 import type { EngineContext } from '../../engine/engine.ts'
+import type { Platform } from '../../platform/platform.ts'
 import { AppendHints } from './append-hints.ts'
 import { AppendWatch } from './append-watch.ts'
 import { poolConfig } from './connection-options.ts'
@@ -13,6 +14,7 @@ import { PlacesFree } from './places-free.ts'
 import type { PostgresSettings } from './postgres-engine.ts'
 import { translated } from './postgres-errors.ts'
 import { postgresLimits } from './postgres-limits.ts'
+import { RecentRows } from './recent-rows.ts'
 import { RefusedCounts } from './refused-counts.ts'
 import { ServerClock } from './server-clock.ts'
 import {
@@ -86,18 +88,15 @@ async function prepare(
   } finally {
     session.release()
   }
-  const reader = new LogReader(schema)
+  const { hints, watch } = waiting(settings.notify, servers, platform, facts)
+  const recent = new RecentRows(() => watch.hasListeners)
+  const reader = new LogReader(schema, recent)
   const witness = new LogWitness(schema, reader)
   witness.begin(facts.logId, server)
   servers.onNewcomer((newcomer, identity) => witness.check(newcomer, identity))
   const clock = new ServerClock(platform.clock)
   clock.note(server.nowMs)
   const topics = new TopicTable(schema, facts.hashSeed)
-  const channel = `semel_${facts.logId}`
-  const hints = new AppendHints({ servers, platform, channel, onHint: () => watch.notify() })
-  const watch = new AppendWatch(() => {
-    if (settings.notify) hints.listen()
-  })
   const round = {
     schema,
     topics,
@@ -109,13 +108,14 @@ async function prepare(
     refused: new RefusedCounts(schema, platform.clock),
     witness,
     seals: new TopicSeals(schema),
+    recent,
   }
   const writer = new Writer({
     round,
     servers,
     platform,
-    onWritten: () => {
-      watch.notify()
+    onWritten: (places) => {
+      watch.notify(places)
       if (settings.notify) hints.send()
     },
   })
@@ -133,6 +133,21 @@ async function prepare(
     places: new PlacesFree((pool?.options?.max ?? connections) - postgresLimits.connectionsKeptFree),
     storage: () => ({ schema, server: server.version, ...server.settings }),
   }
+}
+
+/** What wakes those who wait for events. */
+function waiting(
+  notify: boolean,
+  servers: Servers,
+  platform: Platform,
+  { logId }: SchemaFacts,
+): { readonly hints: AppendHints; readonly watch: AppendWatch } {
+  const channel = `semel_${logId}`
+  const hints = new AppendHints({ servers, platform, channel, onHint: () => watch.notify() })
+  const watch = new AppendWatch(() => {
+    if (notify) hints.listen()
+  })
+  return { hints, watch }
 }
 
 function newLog({ platform }: EngineContext): SchemaFacts {

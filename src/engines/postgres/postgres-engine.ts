@@ -1,5 +1,6 @@
 import type {
   AppendGroup,
+  AppendListener,
   AppendOptions,
   AppendResult,
   Engine,
@@ -102,6 +103,8 @@ export class PostgresEngine implements Engine {
 
   async read(request: ReadRequest): Promise<ReadResult> {
     const { reader } = this.#database
+    const recent = request.isTold ? reader.recent(request) : undefined
+    if (recent !== undefined) return recent
     if (this.#tails !== undefined && reader.isTail(request)) return await this.#tails.read(request)
     return await this.#reading('reading the log', (session) => reader.read(session, request))
   }
@@ -117,7 +120,7 @@ export class PostgresEngine implements Engine {
     )
   }
 
-  onAppend(listener: () => void): () => void {
+  onAppend(listener: AppendListener): () => void {
     return this.#database.watch.listen(listener)
   }
 

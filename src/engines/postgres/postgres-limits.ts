@@ -34,6 +34,8 @@ export const postgresLimits = {
   /** What shares one transaction. From so many bytes on, whatever else waits is left for the next one. */
   groupRequestsMax: 256,
   groupBytesTarget: 32 * kib,
+  /** Characters of the newest rows that are kept for readers at the ends of partitions. */
+  recentCharsMax: 1024 * kib,
   rowsPerRead: 512,
   rowsPerCatchUp: 500,
 

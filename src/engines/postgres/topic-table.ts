@@ -8,6 +8,7 @@ import { TopicIds } from './topic-ids.ts'
 /** A partition as this process knows it. */
 export interface PartitionEntry {
   readonly id: number
+  readonly topic: string
   readonly partition: number
   /** Events up to here are known to be committed: if the log is shorter, it went back (D6). */
   floor: number
@@ -70,7 +71,13 @@ export class TopicTable {
     for (const [id, name, window, partitionId, partition] of rows) {
       const topic = found.get(name!) ?? { id: Number(id), window: Number(window), partitions: [] }
       found.set(name!, topic)
-      topic.partitions.push({ id: Number(partitionId), partition: Number(partition), floor: 0, refused: 0 })
+      topic.partitions.push({
+        id: Number(partitionId),
+        topic: name!,
+        partition: Number(partition),
+        floor: 0,
+        refused: 0,
+      })
     }
     for (const [name, { id, window, partitions }] of found) {
       // Somebody else may have loaded it meanwhile; what that one knows by now must stay.

@@ -1,5 +1,6 @@
 import type { BatchPlan } from '../../engine/append-plan.ts'
-import type { Unit } from '../../engine/engine.ts'
+import type { Place, Unit } from '../../engine/engine.ts'
+import type { EncodedBatch } from '../../event/batch-codec.ts'
 import { int4Array, int8Array, textArray } from './binary-arrays.ts'
 import { type EncodedAppend, keptRows } from './encoded-rows.ts'
 import { indexOfPending } from './group-planner.ts'
@@ -13,9 +14,10 @@ export interface TaskRows {
 }
 
 /** A row of the draft with the ids in it, to remember them when it is written. */
-export interface DraftRow {
+export interface DraftRow extends EncodedBatch {
   readonly slot: number
   readonly start: number
+  readonly count: number
   readonly topic: number
   readonly step: number
   readonly crc: number
@@ -42,9 +44,6 @@ export class WriteDraft {
   readonly #slots = new Map<PartitionEntry, number>()
   readonly #counts: number[] = []
   readonly #steps: number[]
-  readonly #rowCounts: number[] = []
-  readonly #heads: string[] = []
-  readonly #bodies: string[] = []
   readonly #units: DraftUnit[] = []
   readonly #duplicates: number[]
   readonly #table: TopicTable
@@ -75,6 +74,11 @@ export class WriteDraft {
     return this.#counts
   }
 
+  /** Where events come to be. */
+  get places(): readonly Place[] {
+    return this.partitions.filter((_, slot) => this.#counts[slot]! > 0)
+  }
+
   get units(): readonly DraftUnit[] {
     return this.#units
   }
@@ -91,12 +95,20 @@ export class WriteDraft {
     for (const row of rows) {
       const step = topic === 0 ? 0 : ++this.#steps[topic - 1]!
       const crc = rowChecksum(row)
-      this.rows.push({ slot, start, topic, step, crc, ids: ids.slice(index, index + row.count) })
-      this.#rowCounts.push(row.count)
-      this.#heads.push(row.head)
-      this.#bodies.push(row.body)
-      start += row.count
-      index += row.count
+      const { count, head, body } = row
+      this.rows.push({
+        slot,
+        start,
+        count,
+        topic,
+        step,
+        crc,
+        ids: ids.slice(index, index + count),
+        head,
+        body,
+      })
+      start += count
+      index += count
     }
     this.#counts[slot]! += index
   }
@@ -130,12 +142,12 @@ export class WriteDraft {
       int4Array(hasRefused ? this.#duplicates : []),
       int4Array(this.rows.map(({ slot }) => slot + 1)),
       int4Array(this.rows.map(({ start }) => start)),
-      int4Array(this.#rowCounts),
+      int4Array(this.rows.map(({ count }) => count)),
       int8Array(this.rows.map(({ crc }) => crc)),
       int4Array(this.rows.map(({ topic }) => topic)),
       int4Array(this.rows.map(({ step }) => step)),
-      textArray(this.#heads),
-      textArray(this.#bodies),
+      textArray(this.rows.map(({ head }) => head)),
+      textArray(this.rows.map(({ body }) => body)),
       int4Array(units.map(({ rows }) => rows.id)),
       int8Array(units.map(({ unit }) => unit.lease.epoch)),
       int8Array(units.map(({ unit }) => unit.from ?? noPosition)),

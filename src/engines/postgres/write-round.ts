@@ -6,9 +6,11 @@ import { type FailedCalls, PlannedFailures } from './failed-calls.ts'
 import { GroupPlanner, settledOffset } from './group-planner.ts'
 import type { IdLoader } from './id-loader.ts'
 import type { KnownEvents, KnownIds } from './known-events.ts'
+import { placeName } from './log-reader.ts'
 import type { LogWitness } from './log-witness.ts'
 import { placeOf } from './place.ts'
 import { StatementFailure, translated } from './postgres-errors.ts'
+import type { RecentRows } from './recent-rows.ts'
 import type { RefusedCounts } from './refused-counts.ts'
 import type { ServerClock } from './server-clock.ts'
 import type { Session } from './session.ts'
@@ -31,6 +33,7 @@ export interface RoundParts {
   readonly refused: RefusedCounts
   readonly witness: LogWitness
   readonly seals: TopicSeals
+  readonly recent: RecentRows
 }
 
 interface Planned {
@@ -132,11 +135,18 @@ export class WriteRound {
       entry.floor = Math.max(entry.floor, reply.ends[slot]! + draft.counts[slot]!)
       this.#parts.refused.written(entry, draft.refused[slot]!)
     }
-    for (const { slot, start, crc } of draft.rows) {
-      this.#parts.witness.acknowledged(draft.partitions[slot]!.id, {
+    for (const { slot, start, count, crc, head, body } of draft.rows) {
+      const entry = draft.partitions[slot]!
+      const row = {
         firstOffset: reply.ends[slot]! + start,
+        count,
+        appendTime: reply.times[slot]!,
         crc,
-      })
+        head,
+        body,
+      }
+      this.#parts.witness.acknowledged(entry.id, row)
+      this.#parts.recent.add(placeName(entry), row)
     }
     this.#remember(draft, seqs, reply)
   }

@@ -1,3 +1,4 @@
+import type { Place } from '../../engine/engine.ts'
 import { isSemelError, SemelError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { sleep } from '../../platform/wait.ts'
@@ -13,8 +14,8 @@ export interface WriterParts {
   readonly round: RoundParts
   readonly servers: Servers
   readonly platform: Platform
-  /** Events may have come. */
-  readonly onWritten: () => void
+  /** Events have come there. */
+  readonly onWritten: (places: readonly Place[]) => void
 }
 
 /**
@@ -58,8 +59,9 @@ export class Writer {
     return await this.#untilWritten(session, round)
   }
 
+  /** A commit without events wakes nobody: each reader would ask the server for nothing. */
   noteWritten({ draft }: Written): void {
-    if (draft.rows.length > 0) this.#parts.onWritten()
+    if (draft.rows.length > 0) this.#parts.onWritten(draft.places)
   }
 
   /** Counts of refused duplicates that no write has taken along yet. */
@@ -140,8 +142,7 @@ export class Writer {
   #answer(round: WriteRound, written: Written): void {
     const answer = (): void => {
       round.answer(written)
-      // A commit without events wakes nobody: each reader would ask the server for nothing.
-      if (written.draft.rows.length > 0) this.#parts.onWritten()
+      this.noteWritten(written)
     }
     if (this.#queue.length === 0) answer()
     else this.#parts.platform.timers.soon(answer)

@@ -12,5 +12,6 @@ export const sqliteFacts = {
   ownership: 'lease-table',
   denseOffsets: true,
   seals: true,
+  appendGroupsMax: 2,
   appendClock: 'process',
 } as const satisfies EngineFacts

@@ -192,6 +192,26 @@ export const readingTests: readonly Case[] = [
     assert.equal(hints, last)
   }),
 
+  check('onAppend leaves no place out', async (bed) => {
+    const one = await bed.instance()
+    await one.declare({ partitions: 4 }, { name: 'emitted' })
+    const told = new Set<string>()
+    const stop = one.engine.onAppend((places) => {
+      if (places === undefined) told.add('anywhere')
+      for (const { topic, partition } of places ?? []) told.add(`${topic}/${partition}`)
+    })
+    const isTold = (name: string) => () => told.has(name) || told.has('anywhere')
+    await one.publishCalls([
+      [{ topic: 'orders', partition: 2, records: [record('a')] }],
+      [
+        { topic: 'orders', partition: 3, records: [record('b')] },
+        { topic: 'emitted', partition: 0, records: [record('c')] },
+      ],
+    ])
+    for (const name of ['orders/2', 'orders/3', 'emitted/0']) await waitUntil(name, isTold(name))
+    stop()
+  }),
+
   checkIf({ instances: 'many' }, 'other engines read what one appended', async (bed) => {
     const [one, two] = [await bed.instance(), await bed.instance()]
     await one.declare()

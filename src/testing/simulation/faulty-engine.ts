@@ -1,6 +1,7 @@
 import type {
   AppendBatch,
   AppendGroup,
+  AppendListener,
   AppendOptions,
   AppendResult,
   Engine,
@@ -133,12 +134,12 @@ export class FaultyEngine implements Engine {
   }
 
   /** Hints may come late, twice or not at all: nobody may depend on one. */
-  onAppend(listener: () => void): () => void {
+  onAppend(listener: AppendListener): () => void {
     let listening = true
-    const hint = (): void => {
-      if (listening) listener()
-    }
-    const stop = this.#storage.onAppend(() => {
+    const stop = this.#storage.onAppend((places) => {
+      const hint = (): void => {
+        if (listening) listener(places)
+      }
       if (!this.#board.strikes('wakeups', 0.5)) this.#platform.timers.soon(hint)
       else for (const ms of this.#hintDelays()) this.#platform.timers.after(ms, hint)
     })
