@@ -242,27 +242,53 @@ test('who publishes and who registers something at the same time share one produ
   await engine.close()
 })
 
+/** The client, with another word of its admin part now and then: what brokers do for a moment only, not on purpose. */
+function withAdmin(change: (admin: Admin) => void): ClientModule {
+  const create = (config: Config): Admin => {
+    const admin = rdkafka.AdminClient.create(config)
+    change(admin)
+    return admin
+  }
+  return { ...rdkafka, AdminClient: { ...rdkafka.AdminClient, create } }
+}
+
 test('a topic that cannot be created while every broker is fenced is created when one is back', async () => {
   let refusals = 0
-  const fencedAtFirst = (config: Config): Admin => {
-    const admin = rdkafka.AdminClient.create(config)
+  const refusal = Object.assign(new Error('All brokers are currently fenced.'), { code: 38, origin: 'local' })
+  const client = withAdmin((admin) => {
     const create = admin.createTopic.bind(admin)
-    // As a broker does that has just started. Its own moment for it is too short to be met on purpose.
-    const refusal = Object.assign(new Error('All brokers are currently fenced.'), {
-      code: 38,
-      origin: 'local',
-    })
     admin.createTopic = (topic, timeoutMs, done) => {
       if (refusals++ < 3) setImmediate(() => done(refusal, undefined))
       else create(topic, timeoutMs, done)
     }
-    return admin
-  }
-  const AdminClient = { ...rdkafka.AdminClient, create: fencedAtFirst }
-  const engine = await opened('fenced.', { ...rdkafka, AdminClient })
+  })
+  const engine = await opened('fenced.', client)
   await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
   assert.equal((await engine.bounds('orders')).length, 1)
   assert.ok(refusals > 3)
+  await engine.close()
+})
+
+test('an end that no broker tells is asked for again, never taken for a lower one (R1, D5)', async () => {
+  let silent = 0
+  const client = withAdmin((admin) => {
+    const list = admin.listOffsets.bind(admin)
+    // As after the start of a broker: neither an offset nor an error.
+    admin.listOffsets = (partitions, options, done) =>
+      list(partitions, options, (error, answers) => {
+        const isSilent = silent > 0 && silent-- > 0
+        done(error, isSilent ? answers.map((answer) => ({ ...answer, offset: -1001 })) : answers)
+      })
+  })
+  const engine = await opened(`engine${++logs}.`, client)
+  await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  const batch = { topic: 'orders', partition: 0, records: [record('a')], callOf: undefined, fresh: false }
+  await engine.append({ calls: 1, batches: [batch], failuresSeen: 0 }, { durability: 'fsync' })
+  silent = 4
+  assert.deepEqual(await engine.bounds('orders'), [{ earliest: 0, end: 1 }])
+  silent = 4
+  assert.equal((await engine.read({ topic: 'orders', partition: 0, offset: 0, ...wide })).events.length, 1)
+  assert.equal(silent, 0)
   await engine.close()
 })
 

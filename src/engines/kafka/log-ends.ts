@@ -52,8 +52,8 @@ class OffsetQuestions {
       const answers = await this.#answers(questions)
       this.#patienceMs = kafkaLimits.firstAnswerMs
       for (const question of questions) {
-        const answer = answers.get(placeOf(question))
-        if (isPassing(answer?.error) && !this.#isLate(question)) this.#askAgain(question)
+        const answer = knownAnswer(answers.get(placeOf(question)))
+        if (isPassing(answer.error) && !this.#isLate(question)) this.#askAgain(question)
         else settle(question, answer)
       }
     } catch (error) {
@@ -107,6 +107,8 @@ function placeOf({ topic, partition }: { readonly topic: string; readonly partit
   return `${topic}/${partition}`
 }
 
+const noAnswer = -185
+
 /** No answer, no leader of any of them, no connection, no leader, another leader, a request that took too long, a replica that is not there, a leader that is new. */
 const passingCodes: readonly number[] = [-195, -185, -156, 5, 6, 7, 9, 74, 75, 76, 78]
 
@@ -122,16 +124,21 @@ interface OffsetAnswer {
   readonly error?: Error
 }
 
-function settle({ topic, partition, resolve, reject }: Question, answer: OffsetAnswer | undefined): void {
-  if (answer !== undefined && !answer.error) resolve(answer.offset)
-  else
-    reject(
-      translated(
-        answer?.error ?? new Error('no answer'),
-        `asking for the bounds of ${topic}/${partition}`,
-        'not-applied',
-      ),
-    )
+interface KnownAnswer {
+  readonly offset: number
+  readonly error: unknown
+}
+
+/** Of a partition that nobody answered for, the client tells an offset below zero, and no error (M). */
+function knownAnswer(answer: OffsetAnswer | undefined): KnownAnswer {
+  if (answer?.error) return { offset: -1, error: answer.error }
+  if (answer !== undefined && answer.offset >= 0) return { offset: answer.offset, error: undefined }
+  return { offset: -1, error: Object.assign(new Error('no answer for this partition'), { code: noAnswer }) }
+}
+
+function settle({ topic, partition, resolve, reject }: Question, { offset, error }: KnownAnswer): void {
+  if (error === undefined) resolve(offset)
+  else reject(translated(error, `asking for the bounds of ${topic}/${partition}`, 'not-applied'))
 }
 
 /**
