@@ -13,6 +13,12 @@ export const booked = topic<Payment & { readonly count: number }>('booked', {
   key: ({ account }) => account,
 })
 
+/** The same for an engine that knows no ids. */
+export const withoutDedup = [
+  topic<Payment>('payments', { partitions: 3, dedup: false, key: ({ account }) => account }),
+  topic('booked', { partitions: 1, dedup: false }),
+] as const
+
 /** State that every event of an account changes, and an event that says what it was. */
 export const book: Handler<Payment> = async ({ data }, tx) => {
   const state = tx.state<number>('count')

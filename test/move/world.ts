@@ -8,7 +8,7 @@ import type { Engine } from '../../src/engine/engine.ts'
 import { type Bus, type Consumer, isSemelError, openBus } from '../../src/index.ts'
 import { readAll } from '../support/read-all.ts'
 import { until } from '../support/until.ts'
-import { book, booked, group, type Payment, payments } from './topics.ts'
+import { book, booked, group, type Payment, payments, withoutDedup } from './topics.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'semel-move-'))
 let made = 0
@@ -22,11 +22,12 @@ const quick = { attempts: 50, baseDelayMs: 1, maxDelayMs: 20 } as const
 const accounts = ['ada', 'bob', 'cleo', 'dan', 'eve', 'finn'] as const
 
 export async function openPayments(engine: Engine): Promise<Bus> {
-  return await openBus({ engine, topics: [payments, booked] })
+  const topics = engine.facts.dedup === 'topic' ? [payments, booked] : withoutDedup
+  return await openBus({ engine, topics })
 }
 
-export function consume(bus: Bus): Consumer {
-  return bus.consume(payments, { group, leaseMs: 400, unitAgeMs: 5, retry: quick }, book)
+export function consume(bus: Bus, handler = book): Consumer {
+  return bus.consume(payments, { group, leaseMs: 400, unitAgeMs: 5, retry: quick }, handler)
 }
 
 /** Programs that publish, in order for each account, to the old place until it says that the topic was moved, then to the new. */

@@ -47,10 +47,12 @@ export async function unmarkMoving(plan: MovePlan, signal: AbortSignal | undefin
   await setMarks(plan, undefined, signal)
 }
 
+/** A group that was there before there were events has done nothing. */
 async function requireUntouched({ target, topic }: MovePlan): Promise<void> {
   const { groups } = await target.status()
-  const known = groups.find(({ topic: name, group, position }) => {
-    return name === topic && group !== copyGroup && position !== undefined
+  const bounds = await target.bounds(topic)
+  const known = groups.find(({ topic: name, group, partition, position = 0 }) => {
+    return name === topic && group !== copyGroup && position > bounds[partition]!.earliest
   })
   if (known === undefined) return
   throw new SemelError(
