@@ -17,8 +17,7 @@ import type { OffsetRange } from './window.ts'
 export async function loadStart(context: TaskContext): Promise<SessionStart> {
   const { sink, source, lease } = context
   const { task } = lease
-  await checkArrived(source, task)
-  const stored = await sink.load(lease)
+  const [stored] = await Promise.all([sink.load(lease), checkArrived(source, task)])
   if (stored.logId !== undefined && stored.logId !== source.logId) throw logReplaced(context)
   if ((stored.position ?? 0) < reached(context)) throw positionWentBack(context, stored.position)
   const position = stored.position ?? (await firstPosition(context))
