@@ -4,6 +4,7 @@ import { kafka } from '../../src/engines/kafka/index.ts'
 import { type Bus, type Consumer, hasCode, isSemelError, openBus, topic } from '../../src/index.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import { call, createTopic, openAdmin, rdkafka } from '../rig/kafka/client.ts'
+import { JudgedGroup } from '../rig/kafka/judged-group.ts'
 import { until } from '../support/until.ts'
 
 let broker: Kafka
@@ -40,6 +41,22 @@ async function troubleOf(consumer: Consumer): Promise<unknown> {
 }
 
 const positionOf = async (bus: Bus) => (await bus.status()).groups[0]!.tasks[0]!.position
+
+test('members come and go every two seconds while events are handled: nothing lost, doubled or late (K6, L1, X1)', async () => {
+  const options = { brokers: broker.bootstrap, prefix: 'storm.', acceptUnsafe }
+  await using run = await JudgedGroup.open(options, 1)
+  await run.progress(5)
+  await run.fault('rebalance', async () => {
+    for (let i = 0; i < 5; i++) {
+      const leave = await run.join()
+      const end = performance.now() + 2_000
+      await until(() => performance.now() > end)
+      await leave()
+      await run.progress(1)
+    }
+  })
+  await run.finish({ minOk: { publish: 20, handle: 20 }, plannedFaults: { rebalance: 1 } })
+})
 
 test('a topic that is deleted and made again under a running group stops it: LOG_REGRESSED, no event of the new one (D6, K8)', async () => {
   const { bus, consumer, handled, name } = await running('again.')
