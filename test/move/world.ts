@@ -19,6 +19,8 @@ export function newFile(): string {
 }
 
 const quick = { attempts: 50, baseDelayMs: 1, maxDelayMs: 20 } as const
+/** Between two payments of an account: what is measured here is not speed. */
+const betweenMs = 15
 const accounts = ['ada', 'bob', 'cleo', 'dan', 'eve', 'finn'] as const
 
 export async function openPayments(engine: Engine): Promise<Bus> {
@@ -60,7 +62,7 @@ export class Publishers {
       const payment = { account, n }
       bus = await this.#publish(bus, payment)
       this.given.push(payment)
-      await pause(3)
+      await pause(betweenMs)
     }
   }
 

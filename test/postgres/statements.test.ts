@@ -26,6 +26,9 @@ function watchedPool(texts: string[]): pg.Pool {
   return pool
 }
 
+/** Whether the topic has arrived, work above the position, and redrives: of the one task, once. */
+const readsAtLoad = 3
+
 test('a unit of many events is one statement, and the state of all its keys comes with another', async () => {
   const schema = freshSchema(server)
   const steps = topic<{ key: string }>('steps', { partitions: 1, key: ({ key }) => key })
@@ -54,7 +57,7 @@ test('a unit of many events is one statement, and the state of all its keys come
   const sent = (name: string) => texts.filter((text) => text.includes(name)).length
   assert.ok(units.length <= events / 50, `${units.length} units for ${events} events`)
   assert.ok(sent('.write(') <= units.length + 2, `${sent('.write(')} writes for ${units.length} units`)
-  assert.ok(sent('.read_state(') <= units.length + 2, `${sent('.read_state(')} reads of state`)
+  assert.ok(sent('.read_state(') <= units.length + readsAtLoad, `${sent('.read_state(')} reads of state`)
   assert.equal(sent('begin'), 0, 'nothing is held open between statements')
   await pool.end()
   await schema.drop()
