@@ -3,11 +3,10 @@ import { SemelError } from '../errors.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import type { Arguments } from './arguments.ts'
 import type { Command } from './command.ts'
-import { openEngine, openSource } from './engine-place.ts'
+import { openEngine, openSource, twoPlaces, twoPlacesOptions } from './engine-place.ts'
 import { writeLine } from './output.ts'
 import { safeJson, safeText } from './safe-text.ts'
 import { count } from './table.ts'
-import { UsageError } from './usage-error.ts'
 import { topicIn, untilSignal } from './with-log.ts'
 
 const progressEveryMs = 1000
@@ -19,9 +18,7 @@ export const copyCommand: Command = {
   usage: '--topic TOPIC',
   summary: 'Copies a topic from one SQLite file, PostgreSQL database or Kafka to another.',
   options: {
-    topic: { value: 'TOPIC', help: 'the topic to copy' },
-    'from-schema': { value: 'NAME', help: 'schema of a PostgreSQL source (default semel)' },
-    'to-schema': { value: 'NAME', help: 'schema of a PostgreSQL target (default semel)' },
+    ...twoPlacesOptions,
     'no-verify': { help: 'do not compare both sides at the end' },
     json: { help: 'print progress and result as JSON lines; errors too' },
   },
@@ -29,15 +26,11 @@ export const copyCommand: Command = {
 PGPASSWORD, or kafka://host:9092,host:9092/PREFIX. Events keep their partition, order, id, time, key and data, and their offsets if the topic in TO
 is empty. A copy that was stopped or killed goes on where it ended when the same command is run again.`,
   async run(given: Arguments): Promise<void> {
-    const [from, to] = given.positionals
-    if (from === undefined || to === undefined)
-      throw new UsageError('INVALID_OPTION', 'FROM and TO are needed', from === undefined ? 'from' : 'to')
-    const name = given.text('topic')
-    if (name === undefined) throw new UsageError('INVALID_OPTION', '--topic TOPIC is needed', 'topic')
+    const { from, to, topic: name } = twoPlaces(given)
     const signal = untilSignal()
-    await using source = await openSource({ place: from, schema: given.text('from-schema') })
+    await using source = await openSource(from)
     const topic = topicIn((await source.engine.status()).topics, name)
-    await using target = await openEngine({ place: to, schema: given.text('to-schema') })
+    await using target = await openEngine(to)
     const result = await copyBetween({
       source: source.engine,
       target: target.engine,

@@ -6,6 +6,8 @@ import { kafka } from '../engines/kafka/index.ts'
 import { postgres } from '../engines/postgres/index.ts'
 import { sqlite } from '../engines/sqlite/index.ts'
 import { realPlatform } from '../platform/real-platform.ts'
+import type { Arguments } from './arguments.ts'
+import type { Command } from './command.ts'
 import { UsageError } from './usage-error.ts'
 import { openForReading } from './with-log.ts'
 
@@ -16,6 +18,33 @@ export interface EnginePlace {
   readonly schema: string | undefined
   /** Path of a JSON file with further options of `kafka()`, such as `settings` with user and password. */
   readonly kafkaOptions?: string | undefined
+}
+
+/** Options of commands that go from one place to another with a topic. */
+export const twoPlacesOptions = {
+  topic: { value: 'TOPIC', help: 'the topic' },
+  'from-schema': { value: 'NAME', help: 'schema of a PostgreSQL source (default semel)' },
+  'to-schema': { value: 'NAME', help: 'schema of a PostgreSQL target (default semel)' },
+  'kafka-options': { value: 'FILE', help: 'JSON file with options of kafka(), e.g. { "settings": { … } }' },
+} as const satisfies Command['options']
+
+/** What was asked for with `FROM TO` and these options. */
+export function twoPlaces(given: Arguments): {
+  readonly from: EnginePlace
+  readonly to: EnginePlace
+  readonly topic: string
+} {
+  const [from, to] = given.positionals
+  if (from === undefined || to === undefined)
+    throw new UsageError('INVALID_OPTION', 'FROM and TO are needed', from === undefined ? 'from' : 'to')
+  const topic = given.text('topic')
+  if (topic === undefined) throw new UsageError('INVALID_OPTION', '--topic TOPIC is needed', 'topic')
+  const kafkaOptions = given.text('kafka-options')
+  return {
+    from: { place: from, schema: given.text('from-schema'), kafkaOptions },
+    to: { place: to, schema: given.text('to-schema'), kafkaOptions },
+    topic,
+  }
 }
 
 export interface Opened extends AsyncDisposable {

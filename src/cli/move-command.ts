@@ -5,11 +5,10 @@ import { type MoveResult, moveBetween } from '../move-topic.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import type { Arguments } from './arguments.ts'
 import type { Command } from './command.ts'
-import { openEngine, openSource, placeName } from './engine-place.ts'
+import { openEngine, openSource, placeName, twoPlaces, twoPlacesOptions } from './engine-place.ts'
 import { writeLine } from './output.ts'
 import { safeJson, safeText } from './safe-text.ts'
 import { count } from './table.ts'
-import { UsageError } from './usage-error.ts'
 import { topicIn, untilSignal } from './with-log.ts'
 
 const progressEveryMs = 1000
@@ -33,10 +32,7 @@ export const moveCommand: Command = {
   usage: '--topic TOPIC',
   summary: 'Moves a topic with its groups to another engine, while programs run.',
   options: {
-    topic: { value: 'TOPIC', help: 'the topic to move' },
-    'from-schema': { value: 'NAME', help: 'schema of a PostgreSQL source (default semel)' },
-    'to-schema': { value: 'NAME', help: 'schema of a PostgreSQL target (default semel)' },
-    'kafka-options': { value: 'FILE', help: 'JSON file with options of kafka(), e.g. { "settings": { … } }' },
+    ...twoPlacesOptions,
     'hold-ms': { value: 'N', help: 'a killed move leaves the source closed for so long (default 10000)' },
     json: { help: 'print progress and result as JSON lines; errors too' },
   },
@@ -47,24 +43,17 @@ Publishers and consumers of FROM keep running. Log, positions, state, dead lette
 compared; then FROM is closed in one step, and whoever works there gets TOPIC_MOVED with the new place. Start consumers
 on TO when the command has ended. A move that was stopped or killed goes on when the same command is run again.`,
   async run(given: Arguments): Promise<void> {
-    const [from, to] = given.positionals
-    if (from === undefined || to === undefined)
-      throw new UsageError('INVALID_OPTION', 'FROM and TO are needed', from === undefined ? 'from' : 'to')
-    const name = given.text('topic')
-    if (name === undefined) throw new UsageError('INVALID_OPTION', '--topic TOPIC is needed', 'topic')
+    const { from, to, topic: name } = twoPlaces(given)
     const holdMs = given.whole('hold-ms', limits.leaseMsMin) ?? limits.leaseMsDefault
     const signal = untilSignal()
-    const kafkaOptions = given.text('kafka-options')
-    const sourcePlace = { place: from, schema: given.text('from-schema'), kafkaOptions }
-    const targetPlace = { place: to, schema: given.text('to-schema'), kafkaOptions }
-    const topic = await topicAt(sourcePlace, name)
-    await using source = await openEngine(sourcePlace)
-    await using target = await openEngine(targetPlace)
+    const topic = await topicAt(from, name)
+    await using source = await openEngine(from)
+    await using target = await openEngine(to)
     const result = await moveBetween({
       source: source.engine,
       target: target.engine,
       topic,
-      place: placeName(targetPlace),
+      place: placeName(to),
       holdMs,
       signal,
       onProgress: progressPrinter(given.flag('json')),
@@ -72,7 +61,7 @@ on TO when the command has ended. A move that was stopped or killed goes on when
     }).catch((error: unknown) => {
       throw signal.aborted ? stopped() : error
     })
-    await writeLine(given.flag('json') ? safeJson(result) : resultText(result, placeName(targetPlace)))
+    await writeLine(given.flag('json') ? safeJson(result) : resultText(result, placeName(to)))
   },
 }
 
