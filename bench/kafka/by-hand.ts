@@ -1,5 +1,5 @@
 import type { Consumer, Message, Producer } from '../../src/engines/kafka/client-types.ts'
-import { kafka } from '../../src/engines/kafka/index.ts'
+import { type ContentMode, kafka } from '../../src/engines/kafka/index.ts'
 import { type Bus, openBus, topic } from '../../src/index.ts'
 import {
   call,
@@ -10,6 +10,7 @@ import {
   openProducer,
   rdkafka,
 } from '../../test/rig/kafka/client.ts'
+import type { Figures, Program } from '../measure.ts'
 import { orderOf, orders, totals } from '../workload.ts'
 
 /** Address of the broker that `bench/main.ts` started. */
@@ -30,14 +31,24 @@ const topics = [orders, totals].map(({ name, partitions: count }) =>
   topic(name, { partitions: count, dedup: false }),
 )
 
-export function openKafkaBus(): Promise<Bus> {
+function openKafkaBus(contentMode: ContentMode): Promise<Bus> {
   const engine = kafka({
     brokers: bootstrap(),
     prefix,
     client: rdkafka,
+    contentMode,
     acceptUnsafe: ['replication.factor'],
   })
   return openBus({ engine, topics })
+}
+
+/** The program as it is by default, and with events written as one JSON text each. */
+export function inBothModes(run: (bus: Bus) => Promise<Figures>): Readonly<Record<string, Program>> {
+  const inMode = (mode: ContentMode) => async (): Promise<Figures> => {
+    await using bus = await openKafkaBus(mode)
+    return await run(bus)
+  }
+  return { semel: inMode('binary'), 'semel, structured mode': inMode('structured') }
 }
 
 export async function createTopics(...names: readonly string[]): Promise<void> {

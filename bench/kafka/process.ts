@@ -5,7 +5,7 @@ import { begin, call, commit, openTransactional, sendOffsets } from '../../test/
 import { type BenchCase, type Figures, rate } from '../measure.ts'
 import { pause, sumPerCustomer } from '../semel-programs.ts'
 import { type Order, orders, publishBacklog } from '../workload.ts'
-import { bootstrap, createTopics, fill, openKafkaBus, openReader, prefix, readSome } from './by-hand.ts'
+import { bootstrap, createTopics, fill, inBothModes, openReader, prefix, readSome } from './by-hand.ts'
 import { countWithStreams } from './streams.ts'
 
 const count = 100_000
@@ -21,10 +21,7 @@ export const processAtLeastOnce: BenchCase = {
   reach: {},
   ratios: { 'plain consumer loop': 0.8 },
   programs: {
-    semel: async (): Promise<Figures> => {
-      await using bus = await openKafkaBus()
-      return await processOn(bus, 'at-least-once', ({ data }) => handle(data))
-    },
+    ...inBothModes((bus) => processOn(bus, 'at-least-once', ({ data }) => handle(data))),
     'plain consumer loop': async (): Promise<Figures> => {
       await fill('orders', count)
       const consumer = await openReader('orders')
@@ -112,10 +109,7 @@ export const processExactlyOnce: BenchCase = {
   reach: {},
   ratios: { 'plain transactions without state': 0.8, 'Kafka Streams, exactly_once_v2': 0 },
   programs: {
-    semel: async (): Promise<Figures> => {
-      await using bus = await openKafkaBus()
-      return await processOn(bus, 'exactly-once', sumPerCustomer)
-    },
+    ...inBothModes((bus) => processOn(bus, 'exactly-once', sumPerCustomer)),
     'plain transactions without state': transform,
     'Kafka Streams, exactly_once_v2': async (folder): Promise<Figures> => {
       const warmUp = count / 2

@@ -4,7 +4,7 @@ import {
   publishConcurrent as publishConcurrentOn,
 } from '../semel-programs.ts'
 import { batchEvents } from '../workload.ts'
-import { createTopics, openKafkaBus, Sender } from './by-hand.ts'
+import { createTopics, inBothModes, Sender } from './by-hand.ts'
 
 const batchCount = 300_000
 const singleCount = 150_000
@@ -19,10 +19,7 @@ export const publishBatch: BenchCase = {
   reach: {},
   ratios: { 'plain producer, calls of 1,000': 0.85 },
   programs: {
-    semel: async (): Promise<Figures> => {
-      await using bus = await openKafkaBus()
-      return await publishBatchOn(bus, batchCount)
-    },
+    ...inBothModes((bus) => publishBatchOn(bus, batchCount)),
     'plain producer, calls of 1,000': async (): Promise<Figures> => {
       await createTopics('plain')
       const sender = await Sender.open('plain')
@@ -52,10 +49,7 @@ export const publishConcurrent: BenchCase = {
   reach: {},
   ratios: { 'plain producer, 256 under way': 0.85 },
   programs: {
-    semel: async (): Promise<Figures> => {
-      await using bus = await openKafkaBus()
-      return await publishConcurrentOn(bus, singleCount)
-    },
+    ...inBothModes((bus) => publishConcurrentOn(bus, singleCount)),
     'plain producer, 256 under way': async (): Promise<Figures> => {
       await createTopics('plain')
       const sender = await Sender.open('plain')

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Engine, Lease } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
-import type { Admin, ClientModule, Config, Done } from '../../src/engines/kafka/client-types.ts'
-import { kafka } from '../../src/engines/kafka/index.ts'
+import type { Admin, ClientModule, Config, Done, Message } from '../../src/engines/kafka/client-types.ts'
+import { type ContentMode, kafka } from '../../src/engines/kafka/index.ts'
+import { type EventRecord, RawJson, type StoredEvent } from '../../src/event/event.ts'
 import { hasCode, isSemelError } from '../../src/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
@@ -41,8 +42,12 @@ const record = (id: string) => {
   }
 }
 
-async function opened(prefix: string, client: ClientModule = rdkafka): Promise<Engine> {
-  const engine = guardEngine(kafka({ brokers: broker.bootstrap, prefix, client, acceptUnsafe }))
+async function opened(
+  prefix: string,
+  client: ClientModule = rdkafka,
+  contentMode: ContentMode = 'binary',
+): Promise<Engine> {
+  const engine = guardEngine(kafka({ brokers: broker.bootstrap, prefix, client, contentMode, acceptUnsafe }))
   await engine.open({ platform: realPlatform, durability: 'fsync', member: 'm' })
   return engine
 }
@@ -84,6 +89,51 @@ test('a plain consumer finds our events in the CloudEvents binding', async () =>
   )
   await disconnect(consumer)
   await engine.close()
+})
+
+const append = async (engine: Engine, records: readonly EventRecord[]) => {
+  const batch = { topic: 'orders', partition: 0, records, callOf: undefined, fresh: false }
+  await engine.append({ calls: 1, batches: [batch], failuresSeen: 0 }, { durability: 'fsync' })
+}
+
+test('in structured mode a plain consumer finds the whole event in the value; bytes and raw text stay bare', async () => {
+  const { engine, prefix } = await opening()
+  const structured = await opened(prefix, rdkafka, 'structured')
+  await structured.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  const attributes = { subject: 'üß"', datacontenttype: 'text/json', producersequence: 9_007_199_254_740_991 }
+  const records: EventRecord[] = [
+    record('plain'),
+    { ...record('all'), key: null, data: ['\u2028', null], attributes },
+    { ...record('raw'), data: new RawJson('{ "n" : 12345678901234567890 }') },
+    { ...record('bytes'), data: new Uint8Array([0, 255]) },
+    { ...record('xml'), data: '<a/>', attributes: { datacontenttype: 'application/xml' } },
+  ]
+  await append(structured, records)
+  await append(engine, records)
+  const consumer = await openConsumer(broker.bootstrap, 'plain structured')
+  consumer.assign([{ topic: `${prefix}orders`, partition: 0, offset: 0 }])
+  const messages = await consumeSome(consumer, 5)
+  const typeOf = ({ headers }: Message) =>
+    String(headers?.find((header) => 'content-type' in header)?.['content-type'])
+  assert.deepEqual(messages.map(typeOf), [
+    'application/cloudevents+json; charset=UTF-8',
+    'application/cloudevents+json; charset=UTF-8',
+    'application/json',
+    'application/octet-stream',
+    'application/xml',
+  ])
+  const [plain, all] = messages.slice(0, 2).map(({ value }) => JSON.parse(String(value)))
+  const envelope = { specversion: '1.0', source: '/test', type: 'test', time: '2023-11-14T22:13:20.000Z' }
+  assert.deepEqual(plain, { ...envelope, id: 'plain', data: { id: 'plain' } })
+  const members = { ...attributes, producersequence: '9007199254740991' }
+  assert.deepEqual(all, { ...envelope, id: 'all', ...members, data: ['\u2028', null] })
+  assert.deepEqual([String(messages[0]!.key), messages[1]!.key], ['k', null])
+  // Our readers find the same events, however they were written.
+  const { events } = await engine.read({ topic: 'orders', partition: 0, offset: 0, ...wide })
+  const asGiven = ({ offset, appendTime, ...given }: StoredEvent): EventRecord => given
+  assert.deepEqual(events.map(asGiven), [...records, ...records])
+  await disconnect(consumer)
+  await Promise.all([engine.close(), structured.close()])
 })
 
 test('events of plain producers are read: with an id of theirs, or named after their place', async () => {

@@ -1,5 +1,5 @@
 import type { DeliveryReport, Producer } from './client-types.ts'
-import type { EncodedEvent } from './event-message.ts'
+import type { EncodedEvent } from './encode-event.ts'
 
 /** Records for one partition, in their order. */
 export interface OutgoingBatch {

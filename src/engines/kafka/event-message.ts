@@ -2,64 +2,18 @@ import {
   attributeNames,
   type EventAttributes,
   type EventRecord,
-  JsonText,
   RawJson,
   type StoredEvent,
 } from '../../event/event.ts'
-import type { Headers, Message } from './client-types.ts'
+import type { Message } from './client-types.ts'
+import { jsonLike, kindHeader } from './encode-event.ts'
 
 /*
- * CloudEvents in the binary content mode of their Kafka binding
- * (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md): attributes are
- * headers that begin with `ce_`, data is the record's value, the partition key is the record's key. What a plain
- * producer wrote is an event too, named after its coordinates.
+ * Reading events: in both content modes of CloudEvents' Kafka binding (`encode-event.ts`), mixed as they come. What a
+ * plain producer wrote is an event too, named after its coordinates.
  */
 
-export interface EncodedEvent {
-  readonly key: Buffer | null
-  readonly value: Buffer
-  readonly headers: Headers
-}
-
-/** The extension that says how data was given, which the content type alone does not tell. */
-const kindHeader = 'ce_semeldata'
-const jsonType = 'application/json'
-const bytesType = 'application/octet-stream'
 const structuredType = /^application\/cloudevents\+json\b/
-const jsonLike = /^application\/(.*\+)?json\b|^text\/json\b/
-
-export function encodeEvent({ id, source, type, time, key, data, attributes }: EventRecord): EncodedEvent {
-  const kind = kindOf(data)
-  const given = attributes?.datacontenttype
-  const contentType = given ?? (kind === 'bytes' ? bytesType : jsonType)
-  const headers: Record<string, string>[] = [
-    { ce_specversion: '1.0' },
-    { ce_id: id },
-    { ce_source: source },
-    { ce_type: type },
-    { ce_time: new Date(time).toISOString() },
-    { 'content-type': contentType },
-    { [kindHeader]: given === undefined ? kind : `${kind}, typed` },
-  ]
-  if (attributes !== undefined) {
-    for (const name of attributeNames) {
-      const value = attributes[name]
-      if (value !== undefined && name !== 'datacontenttype') headers.push({ [`ce_${name}`]: String(value) })
-    }
-  }
-  return { key: key === null ? null : Buffer.from(key), value: encodeData(data), headers }
-}
-
-function kindOf(data: unknown): 'json' | 'raw' | 'bytes' {
-  if (data instanceof RawJson) return 'raw'
-  return data instanceof Uint8Array ? 'bytes' : 'json'
-}
-
-function encodeData(data: unknown): Buffer {
-  if (data instanceof RawJson || data instanceof JsonText) return Buffer.from(data.text)
-  if (data instanceof Uint8Array) return Buffer.from(data)
-  return Buffer.from(JSON.stringify(data))
-}
 
 /** What a record says as an event. `topic` is Semel's name of the topic. */
 export function decodeEvent(message: Message, topic: string): StoredEvent {

@@ -2,11 +2,13 @@ import type { Engine } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
 import { checkOptionNames, invalidOption, oneOf, requireOptions, wholeNumber } from '../../options.ts'
 import type { ClientModule } from './client-types.ts'
+import { type ContentMode, contentModes } from './encode-event.ts'
 import { KafkaEngine } from './kafka-engine.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import { safetySettings, type UnsafeSetting } from './safety.ts'
 
 export type { ClientModule } from './client-types.ts'
+export type { ContentMode } from './encode-event.ts'
 export { kafkaFacts } from './facts.ts'
 export type { UnsafeSetting } from './safety.ts'
 
@@ -19,6 +21,12 @@ export interface KafkaOptions {
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined
   /** The client's module, e.g. `RdKafka` of `@confluentinc/kafka-javascript`. Default: it is imported. */
   readonly client?: ClientModule | undefined
+  /**
+   * How events are written, in the words of CloudEvents' Kafka binding: `binary`, attributes as headers and the bare data
+   * as the value; or `structured`, the whole event as one JSON text, which costs the client less. Both are read, also mixed
+   * in one topic. Bytes and text that is kept byte for byte are always written in binary mode. Default: `binary`.
+   */
+  readonly contentMode?: ContentMode | undefined
   /** Folder for the local copy of state, of this engine alone. Default: a temporary one, gone at the end. */
   readonly stateDirectory?: string | undefined
   /**
@@ -44,6 +52,7 @@ const optionNames = [
   'prefix',
   'settings',
   'client',
+  'contentMode',
   'stateDirectory',
   'standby',
   'groupProtocol',
@@ -72,6 +81,7 @@ export function kafka(options: KafkaOptions): Engine {
     stateDirectory,
     standby: options.standby ?? false,
     prefix: checkPrefix(options.prefix ?? ''),
+    contentMode: oneOf('contentMode', options.contentMode, contentModes, 'binary'),
     shared: { ...checkSettings(options.settings ?? {}), 'bootstrap.servers': brokers },
     groupProtocol: checkProtocol(options.groupProtocol),
     acceptUnsafe: checkUnsafe(options.acceptUnsafe ?? []),

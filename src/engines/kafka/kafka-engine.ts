@@ -25,6 +25,7 @@ import { AppendWatch } from './append-watch.ts'
 import { Clients, loadClient } from './client.ts'
 import type { Admin, ClientModule, Config } from './client-types.ts'
 import { Cluster } from './cluster.ts'
+import { type ContentMode, encoderOf } from './encode-event.ts'
 import { kafkaFacts } from './facts.ts'
 import { GroupMember, type MemberParts, taskName } from './group-member.ts'
 import { offersConsumerProtocol } from './group-questions.ts'
@@ -49,6 +50,7 @@ export interface KafkaSettings {
   readonly stateDirectory: string | undefined
   readonly standby: boolean
   readonly prefix: string
+  readonly contentMode: ContentMode
   readonly shared: Config
   readonly groupProtocol: 'consumer' | 'classic' | undefined
   readonly acceptUnsafe: readonly UnsafeSetting[]
@@ -103,6 +105,7 @@ export class KafkaEngine implements Engine {
 
   async #build(context: EngineContext, clients: Clients, admin: Admin, names: KafkaNames): Promise<Opened> {
     const { acceptUnsafe: accepted, operationMs, shared, transactionTimeoutMs } = this.#settings
+    const encode = encoderOf(this.#settings.contentMode)
     const { durability, platform } = context
     const topics = new TopicTable(clients, admin)
     const cluster = new Cluster(platform, shared, operationMs)
@@ -124,7 +127,7 @@ export class KafkaEngine implements Engine {
       clients,
       names,
       topics,
-      { transactionalId, transactionTimeoutMs },
+      { transactionalId, transactionTimeoutMs, encode },
       isCommitted,
     )
     const registry = new Registry(names, reader, publisher)
@@ -137,6 +140,7 @@ export class KafkaEngine implements Engine {
       topics,
       logId: registryTopic.id,
       transactionTimeoutMs,
+      encode,
       unique: uniqueName(context.platform),
       groupProtocol: this.#settings.groupProtocol ?? (await offeredProtocol(cluster, names)),
       safety,

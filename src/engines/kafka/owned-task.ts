@@ -1,10 +1,11 @@
 import type { Lease, TaskId, TaskPosition, Unit } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
+import type { EventRecord } from '../../event/event.ts'
 import { encodeChangelog, entriesOf, type TaskRecord } from './changelog.ts'
 import { type Clients, call } from './client.ts'
 import type { Producer, TopicPartitionOffset } from './client-types.ts'
 import { listenForReports, type OutgoingBatch, send } from './delivery.ts'
-import { encodeEvent } from './event-message.ts'
+import type { EncodedEvent } from './encode-event.ts'
 import { translated } from './kafka-errors.ts'
 import type { KafkaNames } from './kafka-names.ts'
 import type { OwnGroup } from './own-group.ts'
@@ -17,6 +18,7 @@ export interface TaskParts {
   readonly topics: TopicTable
   readonly logId: string
   readonly transactionTimeoutMs: number
+  readonly encode: (record: EventRecord) => EncodedEvent
   /** Part of the names of units: nobody else uses it. */
   readonly unique: string
 }
@@ -119,14 +121,14 @@ export class OwnedTask {
   }
 
   async #outgoing({ appends }: Unit): Promise<OutgoingBatch[]> {
-    const { names, topics } = this.#parts
+    const { encode, names, topics } = this.#parts
     const batches: OutgoingBatch[] = []
     for (const { topic, partition, records } of appends) {
       const found = await topics.find(names.topic(topic))
       if (found === undefined || partition >= found.partitions) {
         throw new SemelError('UNKNOWN_TOPIC', `there is no partition ${partition} of a topic ${topic}`)
       }
-      batches.push({ topic: found.name, partition, records: records.map(encodeEvent) })
+      batches.push({ topic: found.name, partition, records: records.map(encode) })
     }
     return batches
   }

@@ -1,9 +1,10 @@
 import type { AppendedBatch, AppendGroup, AppendResult } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
+import type { EventRecord } from '../../event/event.ts'
 import { type Clients, call } from './client.ts'
 import type { Producer } from './client-types.ts'
 import { type Delivery, listenForReports, type OutgoingBatch, send } from './delivery.ts'
-import { encodeEvent } from './event-message.ts'
+import type { EncodedEvent } from './encode-event.ts'
 import { translated } from './kafka-errors.ts'
 import type { KafkaNames } from './kafka-names.ts'
 import type { TopicTable } from './topic-table.ts'
@@ -21,6 +22,7 @@ interface Job {
 export interface PublisherSettings {
   readonly transactionalId: string
   readonly transactionTimeoutMs: number
+  readonly encode: (record: EventRecord) => EncodedEvent
 }
 
 /** Tells whether a record of ours is committed at its offset: settles what a lost answer left open. */
@@ -63,7 +65,7 @@ export class Publisher {
 
   append(group: AppendGroup): Promise<AppendResult> {
     const batches = group.batches.map(({ topic, partition, records }) => {
-      return { topic: this.#names.topic(topic), partition, records: records.map(encodeEvent) }
+      return { topic: this.#names.topic(topic), partition, records: records.map(this.#settings.encode) }
     })
     const checked = this.#checkPlaces(group)
     checked.catch(() => undefined)
