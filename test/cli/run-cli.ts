@@ -12,13 +12,13 @@ export interface CliResult {
 }
 
 /** Starts the real command as a process of its own. */
-export function startCli(args: readonly string[]) {
-  return spawn(process.execPath, [main, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
+export function startCli(args: readonly string[], env = process.env) {
+  return spawn(process.execPath, [main, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] })
 }
 
 /** Runs the command to its end. */
-export async function runCli(args: readonly string[], input = ''): Promise<CliResult> {
-  const child = startCli(args)
+export async function runCli(args: readonly string[], input = '', env = process.env): Promise<CliResult> {
+  const child = startCli(args, env)
   child.stdin.on('error', () => undefined)
   child.stdin.end(input)
   const [[status], out, err] = await Promise.all([
