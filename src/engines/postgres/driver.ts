@@ -25,7 +25,11 @@ export interface PgWire {
   readonly parsedStatements: object
   readonly submittedNamedStatements: object
   parse(message: object): void
-  bind(message: object): void
+  bind(message: {
+    readonly statement?: string | undefined
+    readonly values?: readonly unknown[]
+    readonly valueMapper?: ValueMapper
+  }): void
   describe(message: object): void
   execute(message: object): void
   close(message: object): void
@@ -50,6 +54,9 @@ export type PgQueryClass = new (
   callback: (error: unknown, result?: PgResult) => void,
 ) => PgQuery
 
+/** How the driver writes a value of a statement. */
+export type ValueMapper = (value: unknown) => unknown
+
 export interface PgClient {
   /** Something of the user's own that writes to the wire. */
   query(submittable: { submit(wire: PgWire): unknown }): unknown
@@ -69,6 +76,32 @@ export function queryClassOf(client: PgClient): PgQueryClass | undefined {
   return typeof found === 'function' && client.getTypeParser !== undefined
     ? (found as PgQueryClass)
     : undefined
+}
+
+const mappers = new WeakMap<PgQueryClass, ValueMapper>()
+
+/** How a class of statements writes values: as it tells the wire, so that no other copy of the driver decides it. */
+export function valueMapperOf(Query: PgQueryClass): ValueMapper | undefined {
+  const known = mappers.get(Query)
+  if (known !== undefined) return known
+  let mapper: ValueMapper | undefined
+  const ignored = (): undefined => undefined
+  new Query({ text: 'select $1', values: [0] }, undefined, ignored).submit({
+    stream: {},
+    parsedStatements: {},
+    submittedNamedStatements: {},
+    parse: ignored,
+    bind: (message) => {
+      mapper = message.valueMapper
+    },
+    describe: ignored,
+    execute: ignored,
+    close: ignored,
+    sync: ignored,
+    sendCopyFail: ignored,
+  })
+  if (mapper !== undefined) mappers.set(Query, mapper)
+  return mapper
 }
 
 export interface PgNotification {

@@ -1,7 +1,9 @@
 import type { PgWire } from './driver.ts'
 
-interface KeptStatement {
+export interface KeptStatement {
   readonly name: string
+  /** Whether the server has told what rows it gives. */
+  isDescribed: boolean
   /** The driver's message that describes its rows, once the server has sent it; of a statement without rows there is none. */
   rows: unknown
 }
@@ -30,7 +32,7 @@ export class KeptStatements {
   /** Sends the text to be kept. `undefined`: there is no name left for it. */
   send(wire: PgWire, text: string): KeptStatement | undefined {
     if (this.#kept.size >= namesMax) return undefined
-    const statement = { name: `semel_${this.#kept.size}`, rows: undefined }
+    const statement: KeptStatement = { name: `semel_${this.#kept.size}`, isDescribed: false, rows: undefined }
     this.#kept.set(text, statement)
     wire.close({ type: 'S', name: statement.name })
     wire.parse({ text, name: statement.name })

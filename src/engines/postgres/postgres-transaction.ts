@@ -1,15 +1,16 @@
 import type { Row, SqlStatement, Unit, UnitTransaction } from '../../engine/engine.ts'
 import { isSemelError, SemelError } from '../../errors.ts'
-import { type PgQueryClass, queryClassOf } from './driver.ts'
+import { queryClassOf, valueMapperOf } from './driver.ts'
 import { KeptStatements } from './kept-statements.ts'
 import { queryFailed, translated } from './postgres-errors.ts'
 import type { Session } from './session.ts'
-import { firstMark, laterMark, StatementRow } from './statement-row.ts'
+import { firstMark, laterMark, type RowContext, StatementRow } from './statement-row.ts'
 import { commit, rollback } from './transaction.ts'
 import { unitRequest } from './write-requests.ts'
 import type { Writer } from './writer.ts'
 
 const markSql = `savepoint ${firstMark}`
+const releaseSql = `release savepoint ${firstMark}`
 
 /**
  * A user's transaction: BEGIN was sent, statements run, and the unit is written by the same statement as any other,
@@ -22,9 +23,11 @@ export class PostgresTransaction implements UnitTransaction {
   /** The server's number of this transaction, to notice if user code ended it and began another. */
   readonly #id: string
   readonly #kept = new KeptStatements()
-  /** Marks that are set: the first, and those of statements that ran ahead, each inside of the one before. */
-  #marks = 0
-  /** What ran ahead since the last mark. */
+  /** Places of the marks that are set, each inside of the one before: the first, and those of statements that ran ahead. */
+  #marks: readonly number[] = []
+  /** What ran ahead since the first mark. */
+  #ahead: readonly SqlStatement[] = []
+  /** The row in which it ran, until its marks are known. */
   #row: StatementRow | undefined
 
   constructor(session: Session, id: string, writer: Writer, onEnd: () => void) {
@@ -53,20 +56,29 @@ export class PostgresTransaction implements UnitTransaction {
   }
 
   get queryAhead(): UnitTransaction['queryAhead'] {
-    const Query = queryClassOf(this.#session.client)
-    return Query === undefined ? undefined : (statements) => this.#runAhead(Query, statements)
+    const context = this.#rowContext()
+    return context === undefined ? undefined : (statements) => this.#runAhead(context, statements)
   }
 
-  #runAhead(Query: PgQueryClass, statements: readonly SqlStatement[]): Promise<readonly Row[] | undefined>[] {
+  /** `undefined` if the client is not the driver's own. */
+  #rowContext(): RowContext | undefined {
     const { client } = this.#session
-    const row = new StatementRow(client, Query, statements, { release: this.#marks > 0, kept: this.#kept })
-    this.#marks = statements.length
+    const Query = queryClassOf(client)
+    const mapper = Query === undefined ? undefined : valueMapperOf(Query)
+    if (Query === undefined || mapper === undefined) return undefined
+    return { client, Query, mapper, kept: this.#kept }
+  }
+
+  #runAhead(context: RowContext, statements: readonly SqlStatement[]): Promise<readonly Row[] | undefined>[] {
+    const row = new StatementRow(
+      context,
+      statements,
+      this.#marks.length > 0 ? [releaseSql, markSql] : [markSql],
+    )
+    this.#marks = [0]
+    this.#ahead = statements
     this.#row = row
-    const ended = this.#session.run(() => {
-      client.query(row)
-      return row.ended
-    })
-    ended.catch(() => undefined)
+    this.#send(row).catch(() => undefined)
     return row.answers.map(async (answer) => {
       try {
         const rows = await answer
@@ -78,25 +90,57 @@ export class PostgresTransaction implements UnitTransaction {
     })
   }
 
+  /** Resolves when the server has answered all of it. */
+  #send(row: StatementRow): Promise<void> {
+    return this.#session.run(() => {
+      this.#session.client.query(row)
+      return row.ended
+    })
+  }
+
   async mark(): Promise<void> {
-    await this.#command(this.#marks > 0 ? `release ${markSql}; ${markSql}` : markSql)
-    this.#marks = 1
+    await this.#command(this.#marks.length > 0 ? `${releaseSql}; ${markSql}` : markSql)
+    this.#marks = [0]
+    this.#ahead = []
     this.#row = undefined
   }
 
   async restore(from = 0): Promise<void> {
     const row = this.#row
-    await row?.ended.catch(() => undefined)
-    if (row?.failedAt !== undefined) {
-      // What is behind a failure did not run.
-      if (row.failedAt < from) return
-      // The transaction had failed before, and somebody kept that: an older mark would undo what others did.
-      if (row.failedAt === from && row.isUnmarked) throw queryFailed(await row.ended.catch((error) => error))
+    if (row !== undefined) {
+      await row.ended.catch(() => undefined)
+      if (row.failedAt !== undefined) {
+        // What is behind a failure did not run.
+        if (row.failedAt < from) return
+        // The transaction had failed before, and somebody kept that: an older mark would undo what others did.
+        if (row.isUnmarked) throw queryFailed(await row.ended.catch((error) => error))
+      }
       this.#marks = row.marks
+      this.#row = undefined
     }
-    if (this.#marks > 0) await this.#command(restoreSql(this.#marks, from))
-    this.#marks = Math.min(this.#marks, from + 1)
-    this.#row = undefined
+    if (this.#marks.length === 0) return
+    const back = this.#marks.findLastIndex((place) => place <= from)
+    await this.#command(restoreSql(this.#marks.length, back))
+    this.#marks = this.#marks.slice(0, back + 1)
+    const again = this.#ahead.slice(this.#marks.at(-1), from)
+    this.#ahead = this.#ahead.slice(0, from)
+    if (again.length > 0) await this.#runAgain(again)
+  }
+
+  /**
+   * Statements that are to be kept, and were undone because there was no mark behind them. They give no rows, so who
+   * asked for them saw what is still true. If one fails this time, somebody else was faster, and the unit must end.
+   */
+  async #runAgain(statements: readonly SqlStatement[]): Promise<void> {
+    const row = new StatementRow(this.#rowContext()!, statements, [])
+    try {
+      await this.#send(row)
+      const first = this.#marks.at(-1)!
+      this.#marks = [...this.#marks, ...row.marks.slice(1).map((place) => first + place)]
+    } catch (error) {
+      await rollback(this.#session)
+      throw queryFailed(error)
+    }
   }
 
   async commit(unit: Unit): Promise<void> {
@@ -168,11 +212,11 @@ export class PostgresTransaction implements UnitTransaction {
   }
 }
 
-/** Back to a mark: to the youngest first, which is all that a transaction that has failed allows. */
-function restoreSql(marks: number, from: number): string {
-  if (from === 0) return `rollback to savepoint ${firstMark}`
+/** Back to one of the marks: to the youngest first, which is all that a transaction that has failed allows. */
+function restoreSql(marks: number, to: number): string {
+  if (to === 0) return `rollback to savepoint ${firstMark}`
   const back = `rollback to savepoint ${laterMark}`
-  return [back, ...Array(marks - 1 - from).fill(`release savepoint ${laterMark}; ${back}`)].join('; ')
+  return [back, ...Array(marks - 1 - to).fill(`release savepoint ${laterMark}; ${back}`)].join('; ')
 }
 
 async function commitOrUnknown(session: Session): Promise<void> {

@@ -1,14 +1,39 @@
 import type { Row, SqlStatement } from '../../engine/engine.ts'
-import type { PgClient, PgQuery, PgQueryClass, PgWire } from './driver.ts'
-import type { KeptStatements } from './kept-statements.ts'
+import type { PgClient, PgQuery, PgQueryClass, PgWire, ValueMapper } from './driver.ts'
+import type { KeptStatement, KeptStatements } from './kept-statements.ts'
 
 /** The first mark of a row has a name of its own; all others share one, and the server finds the youngest. */
 export const firstMark = 'semel_mark_0'
 export const laterMark = 'semel_mark'
 
+/** What a row of statements needs of its connection. */
+export interface RowContext {
+  readonly client: PgClient
+  readonly Query: PgQueryClass
+  readonly mapper: ValueMapper
+  readonly kept: KeptStatements
+}
+
+/** A statement of the row, from its sending to its answer. */
+interface Part {
+  readonly statement: SqlStatement
+  readonly resolve: (rows: readonly Row[] | undefined) => void
+  readonly reject: (error: unknown) => void
+  /** A mark is set before it. */
+  isMarked: boolean
+  /** What the server keeps of it; `undefined` if it is parsed for this time only. */
+  kept: KeptStatement | undefined
+  /** Collects its rows; there is none before any are expected. */
+  query: PgQuery | undefined
+}
+
 /**
- * Statements, each behind a savepoint of its own, sent in one write and answered in one: bind and execute for each, and
- * a single sync. After an error the server skips the rest until the sync, so nothing runs behind a failure.
+ * Statements sent in one write and answered in one: bind and execute for each, and a single sync. After an error the
+ * server skips the rest until the sync, so nothing runs behind a failure.
+ *
+ * A mark, which costs the server more than a small statement does, is set before the first, and behind each that gives
+ * rows or may. What gives none can be run again, should one behind it have to be undone: who asked for it saw nothing
+ * that could be different then.
  *
  * This is what the driver calls a submittable: it writes the messages, and the client brings the answers here in turn.
  */
@@ -17,50 +42,31 @@ export class StatementRow {
   readonly answers: readonly Promise<readonly Row[] | undefined>[]
   /** When the server has answered all; rejects with the first failure. */
   readonly ended: Promise<void>
-  readonly #release: boolean
-  readonly #kept: KeptStatements
-  readonly #texts: readonly string[]
-  readonly #queries: PgQuery[]
-  /** Whether the server was asked what rows the statement gives. */
-  readonly #described: boolean[] = []
-  readonly #skip: (() => void)[] = []
+  readonly #context: RowContext
+  /** Sent first. */
+  readonly #commands: readonly string[]
+  readonly #parts: Part[] = []
   #end: () => void = () => undefined
   #fail: (error: unknown) => void = () => undefined
   /** The statement that is answered now. */
   #current = 0
   /** Commands of ours that are answered before it. */
-  #commands = 1
+  #commandsLeft: number
   #failure: { readonly error: unknown } | undefined
 
-  /** `release`: lets go of the marks of the row before, first. */
-  constructor(
-    client: PgClient,
-    Query: PgQueryClass,
-    statements: readonly SqlStatement[],
-    { release, kept }: { readonly release: boolean; readonly kept: KeptStatements },
-  ) {
-    this.#release = release
-    this.#kept = kept
-    this.#texts = statements.map(({ text }) => text)
-    this.#commands = release ? 2 : 1
-    const types = { getTypeParser: (oid: number, format?: string) => client.getTypeParser!(oid, format) }
-    const queries: PgQuery[] = []
-    this.answers = statements.map(({ text, params }) => {
-      return new Promise((resolve, reject) => {
-        this.#skip.push(() => resolve(undefined))
-        const config = { text, values: params, types }
-        const query = new Query(config, undefined, (error, result) => {
-          // Asked for as objects: no row mode.
-          if (!error) return resolve(result!.rows as Row[])
-          this.#failure ??= { error }
-          reject(error)
-        })
-        queries.push(query)
+  /** `commands` are sent first; one of them sets the first mark, unless there is one already. */
+  constructor(context: RowContext, statements: readonly SqlStatement[], commands: readonly string[]) {
+    this.#context = context
+    this.#commands = commands
+    this.#commandsLeft = commands.length
+    this.answers = statements.map((statement) => {
+      const answer = new Promise<readonly Row[] | undefined>((resolve, reject) => {
+        this.#parts.push({ statement, resolve, reject, isMarked: false, kept: undefined, query: undefined })
       })
+      // Whoever asks for an answer late shall find it handled.
+      answer.catch(() => undefined)
+      return answer
     })
-    // Whoever asks for an answer late shall find it handled.
-    for (const answer of this.answers) answer.catch(() => undefined)
-    this.#queries = queries
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve
       this.#fail = reject
@@ -72,23 +78,30 @@ export class StatementRow {
     return this.#failure === undefined ? undefined : this.#current
   }
 
-  /** Whether the mark before the statement that failed was not set either: there is nothing to come back to. */
+  /** Whether not even what comes before the first statement worked: there is nothing to come back to. */
   get isUnmarked(): boolean {
-    return this.#failure !== undefined && this.#commands > 0
+    return this.#failure !== undefined && this.#current === 0 && this.#commandsLeft > 0
   }
 
-  /** How many marks were set, once the row has ended. */
-  get marks(): number {
-    return this.#current + (this.#failure === undefined || this.isUnmarked ? 0 : 1)
+  /** The places of the marks that were set, once the row has ended: the first, and those before later statements. */
+  get marks(): readonly number[] {
+    const marks = [0]
+    for (let n = 1; n < this.#parts.length && n <= this.#current; n++) {
+      const isSet = n < this.#current || this.#commandsLeft === 0
+      if (this.#parts[n]!.isMarked && isSet) marks.push(n)
+    }
+    return marks
   }
 
   submit(wire: PgWire): null {
     wire.stream.cork?.()
     try {
-      if (this.#release) this.#kept.run(wire, `release savepoint ${firstMark}`)
-      for (const [n, query] of this.#queries.entries()) {
-        this.#kept.run(wire, `savepoint ${n === 0 ? firstMark : laterMark}`)
-        query.submit(this.#wireOf(wire, n))
+      for (const command of this.#commands) this.#context.kept.run(wire, command)
+      let isSafe = true
+      for (const part of this.#parts) {
+        part.isMarked = !isSafe
+        if (part.isMarked) this.#context.kept.run(wire, `savepoint ${laterMark}`)
+        isSafe = this.#send(wire, part)
         // A parameter that the driver cannot send; the server will not hear of the rest.
         if (this.#failure !== undefined) break
       }
@@ -99,58 +112,73 @@ export class StatementRow {
     return null
   }
 
+  /** Answers whether it gives no rows, as the server has told before. */
+  #send(wire: PgWire, part: Part): boolean {
+    const { text, params } = part.statement
+    const { kept, mapper } = this.#context
+    const known = kept.find(text)
+    part.kept = known ?? kept.send(wire, text)
+    if (part.kept === undefined) wire.parse({ text })
+    try {
+      wire.bind({ statement: part.kept?.name, values: params, valueMapper: mapper })
+    } catch (error) {
+      this.#failure = { error }
+      part.reject(error)
+      return false
+    }
+    if (known === undefined) wire.describe({ type: 'P' })
+    wire.execute({})
+    return known?.isDescribed === true && known.rows === undefined
+  }
+
   handleRowDescription(message: unknown): void {
-    const kept = this.#kept.find(this.#texts[this.#current]!)
-    if (kept !== undefined) kept.rows = message
-    this.#queries[this.#current]!.handleRowDescription(message)
+    const part = this.#parts[this.#current]!
+    if (part.kept !== undefined) part.kept.rows = message
+    this.#queryOf(part, message)
   }
 
   handleDataRow(message: unknown): void {
-    this.#describe()
-    this.#queries[this.#current]!.handleDataRow(message)
+    const part = this.#parts[this.#current]!
+    this.#queryOf(part, part.kept?.rows).handleDataRow(message)
   }
 
   handleCommandComplete(message: unknown, wire: PgWire): void {
-    if (this.#commands > 0) this.#commands--
+    if (this.#commandsLeft > 0) {
+      this.#commandsLeft--
+      return
+    }
+    const part = this.#parts[this.#current]!
+    if (part.kept !== undefined) part.kept.isDescribed = true
+    if (part.query === undefined) part.resolve([])
     else {
-      this.#describe()
-      const query = this.#queries[this.#current]!
-      query.handleCommandComplete(message, withoutSync(wire))
-      this.#next(query, wire)
+      part.query.handleCommandComplete(message, wire)
+      part.query.handleReadyForQuery(wire)
     }
+    this.#next()
   }
 
-  /** Tells a statement that the server has described before what its rows are. */
-  #describe(): void {
-    if (this.#described[this.#current]) return
-    this.#described[this.#current] = true
-    const rows = this.#kept.find(this.#texts[this.#current]!)?.rows
-    if (rows !== undefined) this.#queries[this.#current]!.handleRowDescription(rows)
+  /** The driver's own statement, which makes rows of what comes. */
+  #queryOf(part: Part, description: unknown): PgQuery {
+    if (part.query !== undefined) return part.query
+    const { client, Query } = this.#context
+    const types = { getTypeParser: (oid: number, format?: string) => client.getTypeParser!(oid, format) }
+    // Asked for as objects: no row mode.
+    part.query = new Query({ text: part.statement.text, types }, undefined, (error, result) => {
+      if (!error) return part.resolve(result!.rows as Row[])
+      this.#failure ??= { error }
+      part.reject(error)
+    })
+    part.query.handleRowDescription(description)
+    return part.query
   }
 
-  /** For the n-th statement: the sync is the row's, and what the server knows already is not sent again. */
-  #wireOf(wire: PgWire, n: number): PgWire {
-    const text = this.#texts[n]!
-    const known = this.#kept.find(text)
-    const kept = known ?? this.#kept.send(wire, text)
-    this.#described[n] = known === undefined
-    if (kept === undefined) return withoutSync(wire)
-    return {
-      ...withoutSync(wire),
-      parse: () => undefined,
-      bind: (message) => wire.bind({ ...message, statement: kept.name }),
-      describe: (message) => {
-        if (known === undefined) wire.describe(message)
-      },
-    }
-  }
-
-  handleEmptyQuery(wire: PgWire): void {
-    this.#next(this.#queries[this.#current]!, wire)
+  handleEmptyQuery(): void {
+    this.#parts[this.#current]!.resolve([])
+    this.#next()
   }
 
   handleCopyInResponse(wire: PgWire): void {
-    this.#queries[this.#current]!.handleCopyInResponse(wire)
+    wire.sendCopyFail('a statement of a handler cannot copy from its program')
   }
 
   handleCopyData(): void {}
@@ -158,9 +186,9 @@ export class StatementRow {
   handlePortalSuspended(): void {}
 
   /** From the server, or because the connection ended. */
-  handleError(error: unknown, wire: PgWire): void {
+  handleError(error: unknown): void {
     this.#failure = { error }
-    this.#queries[this.#current]?.handleError(error, wire)
+    this.#parts[this.#current]?.reject(error)
     this.#stop(error)
   }
 
@@ -170,30 +198,13 @@ export class StatementRow {
   }
 
   #stop(error: unknown): void {
-    this.#kept.forget()
-    for (const skip of this.#skip.slice(this.#current + 1)) skip()
+    this.#context.kept.forget()
+    for (const { resolve } of this.#parts.slice(this.#current + 1)) resolve(undefined)
     this.#fail(error)
   }
 
-  #next(query: PgQuery, wire: PgWire): void {
-    query.handleReadyForQuery(wire)
+  #next(): void {
     this.#current++
-    this.#commands = 1
-  }
-}
-
-/** For a part of the row: the sync is the row's. */
-function withoutSync(wire: PgWire): PgWire {
-  return {
-    stream: {},
-    parsedStatements: {},
-    submittedNamedStatements: {},
-    parse: (message) => wire.parse(message),
-    bind: (message) => wire.bind(message),
-    describe: (message) => wire.describe(message),
-    execute: (message) => wire.execute(message),
-    close: () => undefined,
-    sync: () => undefined,
-    sendCopyFail: (message) => wire.sendCopyFail(message),
+    this.#commandsLeft = this.#parts[this.#current]?.isMarked === true ? 1 : 0
   }
 }
