@@ -327,22 +327,28 @@ export interface SqlStatement {
 /** Rows of a query as plain objects, as the driver gives them. */
 export type Row = Record<string, unknown>
 
+/** Rows of a statement, or why it failed; `undefined`: it did not run, since one before it failed. */
+export type StatementAnswer = readonly Row[] | Error | undefined
+
 /**
  * A database transaction that holds user SQL and will hold the unit. Used by one event's handler at a time.
  */
 export interface UnitTransaction {
   /**
-   * Optional. Runs statements in their order, each behind a mark of its own, which `restore` comes back to by its
-   * place. Meant to take one round trip for all. Answers in the same order; `undefined`: it did not run, since one before it failed.
+   * Optional. Runs statements in their order, so that `restore` can undo those from any place on. Meant to take one
+   * round trip for all, and answers when all are answered, in the same order.
    */
   readonly queryAhead?:
-    | ((statements: readonly SqlStatement[]) => readonly Promise<readonly Row[] | undefined>[])
+    | ((statements: readonly SqlStatement[]) => Promise<readonly StatementAnswer[]>)
     | undefined
   /** Runs one statement. A failed statement is QUERY_FAILED; the transaction stays usable after `restore`. */
   query(text: string, params: readonly unknown[]): Promise<readonly Row[]>
   /** Marks a point to come back to. It replaces all marks before. */
   mark(): Promise<void>
-  /** Undoes everything since the mark; of statements that ran ahead, since the mark of the `from`-th. */
+  /**
+   * Undoes everything since the mark; of statements that ran ahead, all from the `from`-th on. Those before it have
+   * taken effect as they were answered; if that cannot be had, it fails and the transaction is over.
+   */
   restore(from?: number): Promise<void>
   /** Like `Engine.commit`, with the user's statements in the same step. Ends the transaction either way. */
   commit(unit: Unit): Promise<void>

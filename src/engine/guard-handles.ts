@@ -50,10 +50,7 @@ export class GuardedTransaction implements UnitTransaction {
 
   get queryAhead(): UnitTransaction['queryAhead'] {
     if (this.#transaction.queryAhead === undefined) return undefined
-    return (statements) => {
-      const answers = this.#current().queryAhead!(statements)
-      return answers.map((answer) => this.#state.inside('query', () => answer))
-    }
+    return (statements) => this.#state.inside('query', () => this.#current().queryAhead!(statements))
   }
 
   restore(from?: number): Promise<void> {

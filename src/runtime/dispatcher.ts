@@ -208,7 +208,7 @@ export class Dispatcher {
       return
     }
     this.#context.counters.inFlight--
-    if (!this.#sql.concerns(slot)) {
+    if ((failure === undefined && this.#sql.pass(slot)) || !this.#sql.concerns(slot)) {
       this.#conclude(slot, tx, failure)
       return
     }

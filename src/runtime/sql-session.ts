@@ -1,4 +1,4 @@
-import type { Engine, Lease, Row, SqlStatement, UnitTransaction } from '../engine/engine.ts'
+import type { Engine, Lease, Row, SqlStatement, StatementAnswer, UnitTransaction } from '../engine/engine.ts'
 import { SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Slot } from './slot.ts'
@@ -12,10 +12,11 @@ interface Waiter {
   readonly reject: (error: unknown) => void
 }
 
-/** A waiter whose statement was sent with those of others, in the order of their turns. */
-interface Ahead {
-  readonly waiter: Waiter
-  readonly rows: Promise<readonly Row[] | undefined>
+/** Statements that were sent together. */
+interface SentRow {
+  /** Known once it was answered. */
+  answers: readonly StatementAnswer[] | undefined
+  readonly answered: Promise<void>
 }
 
 /** Statements in one round trip. */
@@ -43,8 +44,9 @@ export class SqlSession {
   #transaction: UnitTransaction | undefined
   #openedMs = 0
   #holder: Slot | undefined
-  /** The holder and those behind it whose statements were sent; empty if the holder's was not. */
-  #ahead: Ahead[] = []
+  /** The holder and those behind it whose statements were sent together, in the order of their turns; empty if the holder's was not. */
+  #ahead: Waiter[] = []
+  #row: SentRow | undefined
   /** The holder's place among them. */
   #place = 0
   #turning = false
@@ -108,16 +110,24 @@ export class SqlSession {
 
   /** Whether `slot` holds the transaction or waits for it. */
   concerns(slot: Slot): boolean {
-    const isSlot = ({ waiter }: Ahead): boolean => waiter.slot === slot
-    return this.#holder === slot || this.#ahead.some(isSlot) || this.#waiters.some((one) => one.slot === slot)
+    const isOf = (waiter: Waiter): boolean => waiter.slot === slot
+    return this.#holder === slot || this.#ahead.some(isOf) || this.#waiters.some(isOf)
+  }
+
+  /** The event succeeded and asks for nothing more: its turn is over at once. Otherwise it has to `leave`. */
+  pass(slot: Slot): boolean {
+    if (this.#holder !== slot || this.#undoing > 0 || this.isOld) return false
+    if (this.#waiters.some((waiter) => waiter.slot === slot)) return false
+    this.#endTurn()
+    return true
   }
 
   /** The event settled. Resolves when its statements are kept or undone. */
   async leave(slot: Slot, keep: boolean): Promise<void> {
     const gone = this.#waiters.filter((waiter) => waiter.slot === slot)
     this.#waiters = this.#waiters.filter((waiter) => waiter.slot !== slot)
-    const sent = this.#ahead.findIndex(({ waiter }, n) => n > this.#place && waiter.slot === slot)
-    if (sent >= 0) gone.push(this.#ahead[sent]!.waiter)
+    const sent = this.#ahead.findIndex((waiter, n) => n > this.#place && waiter.slot === slot)
+    if (sent >= 0) gone.push(this.#ahead[sent]!)
     for (const waiter of gone)
       waiter.reject(new SemelError('TX_CLOSED', 'the attempt ended before its turn came'))
     if (sent >= 0) {
@@ -129,7 +139,10 @@ export class SqlSession {
       await (this.#ahead.length > 0 ? this.#undoFrom(this.#place, slot) : this.#transaction?.restore())
     // The unit shall end soon: those behind get their turn in the next one.
     else if (this.isOld) await this.#undoFrom(this.#place + 1)
-    if (this.#holder !== slot) return
+    if (this.#holder === slot) this.#endTurn()
+  }
+
+  #endTurn(): void {
     if (++this.#place < this.#ahead.length) this.#lendAhead()
     else {
       this.#ahead = []
@@ -158,7 +171,7 @@ export class SqlSession {
   /** Rolls back and refuses everybody: the task's session is over. */
   async abandon(reason: Error): Promise<void> {
     this.#frozen = true
-    const refused = [...this.#ahead.splice(0).map(({ waiter }) => waiter), ...this.#waiters.splice(0)]
+    const refused = [...this.#ahead.splice(0), ...this.#waiters.splice(0)]
     for (const waiter of refused) waiter.reject(reason)
     const transaction = this.takeTransaction()
     this.#holder = undefined
@@ -188,7 +201,9 @@ export class SqlSession {
         return
       }
       const waiter = this.#waiters.shift()
-      if (waiter !== undefined) this.#lendTo(waiter, undefined)
+      if (waiter === undefined) return
+      waiter.resolve(undefined)
+      this.#lendTo(waiter)
     } catch (error) {
       this.#turning = false
       this.#waiters.shift()?.reject(error)
@@ -205,28 +220,36 @@ export class SqlSession {
       slots.add(slot)
       together.push(waiter)
     }
-    const rows = queryAhead(together.map(({ statement }) => statement!))
-    this.#waiters = this.#waiters.slice(together.length)
-    this.#ahead = together.map((waiter, n) => ({ waiter, rows: rows[n]! }))
+    const row: SentRow = {
+      answers: undefined,
+      answered: queryAhead(together.map(({ statement }) => statement!)).then((answers) => {
+        row.answers = answers
+      }),
+    }
     // Who is not told yet shall not make an error that nobody handles.
-    for (const answer of rows) answer.catch(() => undefined)
+    row.answered.catch(() => undefined)
+    this.#waiters = this.#waiters.slice(together.length)
+    this.#ahead = together
+    this.#row = row
     this.#place = 0
     this.#lendAhead()
   }
 
   #lendAhead(): void {
-    const { waiter, rows } = this.#ahead[this.#place]!
-    this.#lendTo(waiter, rows)
+    const [place, row] = [this.#place, this.#row!]
+    const waiter = this.#ahead[place]!
+    if (row.answers !== undefined) answer(waiter, row.answers[place])
+    else row.answered.then(() => answer(waiter, row.answers![place]), waiter.reject)
+    this.#lendTo(waiter)
   }
 
   /** Whatever else the event asked for at once may go on with it. */
-  #lendTo(waiter: Waiter, rows: Promise<readonly Row[] | undefined> | undefined): void {
-    this.#holder = waiter.slot
-    if (rows === undefined) waiter.resolve(undefined)
-    else rows.then(waiter.resolve, waiter.reject)
-    const more = this.#waiters.filter(({ slot }) => slot === waiter.slot)
-    if (more.length === 0) return
-    this.#waiters = this.#waiters.filter(({ slot }) => slot !== waiter.slot)
+  #lendTo({ slot }: Waiter): void {
+    this.#holder = slot
+    const isOf = (waiter: Waiter): boolean => waiter.slot === slot
+    if (!this.#waiters.some(isOf)) return
+    const more = this.#waiters.filter(isOf)
+    this.#waiters = this.#waiters.filter((waiter) => !isOf(waiter))
     this.#undoFrom(this.#place + 1).then(
       () => {
         for (const { resolve } of more) resolve(undefined)
@@ -241,8 +264,7 @@ export class SqlSession {
   async #undoFrom(place: number, leaving?: Slot): Promise<void> {
     const undone = this.#ahead.splice(place)
     if (undone.length > 0) {
-      const again = undone.map(({ waiter }) => waiter).filter(({ slot }) => slot !== leaving)
-      this.#waiters.unshift(...again)
+      this.#waiters.unshift(...undone.filter(({ slot }) => slot !== leaving))
       const transaction = this.#transaction
       this.#undoing++
       this.#undone = this.#undone
@@ -253,4 +275,9 @@ export class SqlSession {
     }
     await this.#undone
   }
+}
+
+function answer({ resolve, reject }: Waiter, given: StatementAnswer): void {
+  if (given instanceof Error) reject(given)
+  else resolve(given)
 }

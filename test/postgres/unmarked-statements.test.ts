@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { SqlStatement, UnitTransaction } from '../../src/engine/engine.ts'
+import type { SqlStatement, StatementAnswer, UnitTransaction } from '../../src/engine/engine.ts'
 import { postgres } from '../../src/engines/postgres/index.ts'
 import { hasCode, openBus, topic } from '../../src/index.ts'
 import { channels } from '../../src/runtime/channels.ts'
@@ -36,8 +36,8 @@ class Table {
     return { text: `insert into ${this.#name} values ($1) returning n`, params: [n] }
   }
 
-  async ahead(...statements: SqlStatement[]): Promise<unknown[]> {
-    return await Promise.all(this.open.queryAhead!(statements))
+  async ahead(...statements: SqlStatement[]): Promise<readonly StatementAnswer[]> {
+    return await this.open.queryAhead!(statements)
   }
 
   async all(): Promise<unknown[]> {
@@ -103,10 +103,10 @@ test('a statement that fails among others: those before it are kept, those behin
   const table = await openTable(engines)
   await table.ahead(table.insert(1))
   for (const wrong of ['not a number', Symbol('no value at all')]) {
-    const answers = table.open.queryAhead!([1, 2, wrong, 4].map((n) => table.insert(n)))
-    assert.deepEqual(await Promise.all(answers.slice(0, 2)), [[], []])
-    await assert.rejects(async () => await answers[2])
-    assert.equal(await answers[3], undefined)
+    const answers = await table.ahead(...[1, 2, wrong, 4].map((n) => table.insert(n)))
+    assert.deepEqual(answers.slice(0, 2), [[], []])
+    assert.ok(answers[2] instanceof Error)
+    assert.equal(answers[3], undefined)
     await table.open.restore(2)
     assert.deepEqual(await table.all(), [1, 1, 2])
     await table.ahead(table.insert(5), table.insert(6))
@@ -131,7 +131,7 @@ test('what cannot be run again ends the transaction: nothing of it is committed'
     text: `insert into "${engines.schema.name}".kept select nextval($1)`,
     params: [`"${engines.schema.name}".once`],
   }
-  await table.ahead(once)
+  await table.ahead(once, table.insert(1))
   await table.ahead(once, table.insert(3), table.insert(4))
   await refuses('QUERY_FAILED', () => table.open.restore(2))
   await refuses('QUERY_FAILED', () => table.open.query('select $1::integer', [1]))

@@ -1,4 +1,4 @@
-import type { Row, SqlStatement, Unit, UnitTransaction } from '../../engine/engine.ts'
+import type { Row, SqlStatement, StatementAnswer, Unit, UnitTransaction } from '../../engine/engine.ts'
 import { isSemelError, SemelError } from '../../errors.ts'
 import { queryClassOf, valueMapperOf } from './driver.ts'
 import { KeptStatements } from './kept-statements.ts'
@@ -69,7 +69,10 @@ export class PostgresTransaction implements UnitTransaction {
     return { client, Query, mapper, kept: this.#kept }
   }
 
-  #runAhead(context: RowContext, statements: readonly SqlStatement[]): Promise<readonly Row[] | undefined>[] {
+  async #runAhead(
+    context: RowContext,
+    statements: readonly SqlStatement[],
+  ): Promise<readonly StatementAnswer[]> {
     const row = new StatementRow(
       context,
       statements,
@@ -78,16 +81,12 @@ export class PostgresTransaction implements UnitTransaction {
     this.#marks = [0]
     this.#ahead = statements
     this.#row = row
-    this.#send(row).catch(() => undefined)
-    return row.answers.map(async (answer) => {
-      try {
-        const rows = await answer
-        this.#requireOpen()
-        return rows
-      } catch (error) {
-        throw queryFailed(error)
-      }
-    })
+    try {
+      await this.#send(row)
+      return row.answers
+    } catch (error) {
+      return row.answersAfter(error)
+    }
   }
 
   /** Resolves when the server has answered all of it. */

@@ -1,6 +1,7 @@
-import type { Row, SqlStatement } from '../../engine/engine.ts'
+import type { Row, SqlStatement, StatementAnswer } from '../../engine/engine.ts'
 import type { PgClient, PgQuery, PgQueryClass, PgWire, ValueMapper } from './driver.ts'
 import type { KeptStatement, KeptStatements } from './kept-statements.ts'
+import { queryFailed } from './postgres-errors.ts'
 
 /** The first mark of a row has a name of its own; all others share one, and the server finds the youngest. */
 export const firstMark = 'semel_mark_0'
@@ -17,8 +18,7 @@ export interface RowContext {
 /** A statement of the row, from its sending to its answer. */
 interface Part {
   readonly statement: SqlStatement
-  readonly resolve: (rows: readonly Row[] | undefined) => void
-  readonly reject: (error: unknown) => void
+  answer: StatementAnswer
   /** A mark is set before it. */
   isMarked: boolean
   /** What the server keeps of it; `undefined` if it is parsed for this time only. */
@@ -38,14 +38,12 @@ interface Part {
  * This is what the driver calls a submittable: it writes the messages, and the client brings the answers here in turn.
  */
 export class StatementRow {
-  /** Rows of each statement; `undefined` where one before it had failed, so that it did not run. */
-  readonly answers: readonly Promise<readonly Row[] | undefined>[]
   /** When the server has answered all; rejects with the first failure. */
   readonly ended: Promise<void>
   readonly #context: RowContext
   /** Sent first. */
   readonly #commands: readonly string[]
-  readonly #parts: Part[] = []
+  readonly #parts: readonly Part[]
   #end: () => void = () => undefined
   #fail: (error: unknown) => void = () => undefined
   /** The statement that is answered now. */
@@ -59,18 +57,28 @@ export class StatementRow {
     this.#context = context
     this.#commands = commands
     this.#commandsLeft = commands.length
-    this.answers = statements.map((statement) => {
-      const answer = new Promise<readonly Row[] | undefined>((resolve, reject) => {
-        this.#parts.push({ statement, resolve, reject, isMarked: false, kept: undefined, query: undefined })
-      })
-      // Whoever asks for an answer late shall find it handled.
-      answer.catch(() => undefined)
-      return answer
-    })
+    this.#parts = statements.map((statement) => ({
+      statement,
+      answer: undefined,
+      isMarked: false,
+      kept: undefined,
+      query: undefined,
+    }))
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve
       this.#fail = reject
     })
+  }
+
+  get answers(): readonly StatementAnswer[] {
+    return this.#parts.map(({ answer }) => answer)
+  }
+
+  /** The answers when the row has ended with this error. */
+  answersAfter(error: unknown): readonly StatementAnswer[] {
+    const failed = this.#parts[this.#current]
+    if (failed !== undefined) failed.answer ??= queryFailed(error)
+    return this.answers
   }
 
   /** Which statement failed; none behind it ran. */
@@ -123,7 +131,6 @@ export class StatementRow {
       wire.bind({ statement: part.kept?.name, values: params, valueMapper: mapper })
     } catch (error) {
       this.#failure = { error }
-      part.reject(error)
       return false
     }
     if (known === undefined) wire.describe({ type: 'P' })
@@ -149,7 +156,7 @@ export class StatementRow {
     }
     const part = this.#parts[this.#current]!
     if (part.kept !== undefined) part.kept.isDescribed = true
-    if (part.query === undefined) part.resolve([])
+    if (part.query === undefined) part.answer = []
     else {
       part.query.handleCommandComplete(message, wire)
       part.query.handleReadyForQuery(wire)
@@ -164,16 +171,15 @@ export class StatementRow {
     const types = { getTypeParser: (oid: number, format?: string) => client.getTypeParser!(oid, format) }
     // Asked for as objects: no row mode.
     part.query = new Query({ text: part.statement.text, types }, undefined, (error, result) => {
-      if (!error) return part.resolve(result!.rows as Row[])
-      this.#failure ??= { error }
-      part.reject(error)
+      if (error) this.#failure ??= { error }
+      part.answer = error ? queryFailed(error) : (result!.rows as Row[])
     })
     part.query.handleRowDescription(description)
     return part.query
   }
 
   handleEmptyQuery(): void {
-    this.#parts[this.#current]!.resolve([])
+    this.#parts[this.#current]!.answer = []
     this.#next()
   }
 
@@ -188,7 +194,6 @@ export class StatementRow {
   /** From the server, or because the connection ended. */
   handleError(error: unknown): void {
     this.#failure = { error }
-    this.#parts[this.#current]?.reject(error)
     this.#stop(error)
   }
 
@@ -199,7 +204,6 @@ export class StatementRow {
 
   #stop(error: unknown): void {
     this.#context.kept.forget()
-    for (const { resolve } of this.#parts.slice(this.#current + 1)) resolve(undefined)
     this.#fail(error)
   }
 
