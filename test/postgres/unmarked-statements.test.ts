@@ -102,7 +102,7 @@ test('a statement that fails among others: those before it are kept, those behin
   await using engines = new Engines(server)
   const table = await openTable(engines)
   await table.ahead(table.insert(1))
-  for (const wrong of ['not a number', Symbol('no value at all')]) {
+  for (const wrong of ['not a number', 'nor this']) {
     const answers = await table.ahead(...[1, 2, wrong, 4].map((n) => table.insert(n)))
     assert.deepEqual(answers.slice(0, 2), [[], []])
     assert.ok(answers[2] instanceof Error)
