@@ -11,6 +11,7 @@ import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import {
   call,
   consumeSome,
+  createTopic,
   disconnect,
   openAdmin,
   openConsumer,
@@ -168,6 +169,33 @@ test('events of plain producers are read: with an id of theirs, or named after t
     ],
   )
   await disconnect(producer)
+  await engine.close()
+})
+
+test('a unit with a record that the client or the broker refuses is refused whole, and the next one commits (X1)', async () => {
+  const { engine, prefix } = await opening()
+  const admin = openAdmin(broker.bootstrap)
+  await createTopic(admin, `${prefix}small`, 1, { 'max.message.bytes': '1000' })
+  admin.disconnect()
+  const lease = await leaseOf(engine)
+  const unit = (bytes: number) => {
+    const records = [record('before'), { ...record('large'), data: 'x'.repeat(bytes) }]
+    const appends = [{ topic: 'small', partition: 0, records, callOf: undefined, fresh: false }]
+    const state = [{ store: 's', keys: ['k'], values: [`${bytes}`] }]
+    return engine.commit({ lease, from: undefined, to: 1, logId: engine.logId, appends, state })
+  }
+  for (const bytes of [2_000, 5_000_000]) {
+    await assert.rejects(unit(bytes), (error) => isSemelError(error) && error.outcome === 'not-applied')
+    assert.deepEqual(await engine.readState(lease.task, 's', ['k']), [undefined])
+    assert.equal((await engine.load(lease)).position, undefined)
+  }
+  await unit(10)
+  assert.deepEqual(await engine.readState(lease.task, 's', ['k']), ['10'])
+  const { events } = await engine.read({ topic: 'small', partition: 0, offset: 0, ...wide })
+  assert.deepEqual(
+    events.map(({ id }) => id),
+    ['before', 'large'],
+  )
   await engine.close()
 })
 

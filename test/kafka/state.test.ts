@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
 import { channel } from 'node:diagnostics_channel'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after, before, test } from 'node:test'
 import type { Engine, Lease, Membership } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
-import { rdkafka } from '../rig/kafka/client.ts'
+import { call, openAdmin, rdkafka } from '../rig/kafka/client.ts'
 import { until } from '../support/until.ts'
 
 const group = 'g'
@@ -21,8 +25,13 @@ before(async () => {
 })
 after(() => broker.stop())
 
-async function opened(prefix: string, member: string, standby = false): Promise<Engine> {
-  const settings = { brokers: broker.bootstrap, prefix, client: rdkafka, standby }
+async function opened(
+  prefix: string,
+  member: string,
+  standby = false,
+  stateDirectory: string | undefined = undefined,
+): Promise<Engine> {
+  const settings = { brokers: broker.bootstrap, prefix, client: rdkafka, standby, stateDirectory }
   const engine = guardEngine(kafka({ ...settings, acceptUnsafe: ['replication.factor'] }))
   await engine.open({ platform: realPlatform, durability: 'fsync', member })
   return engine
@@ -154,4 +163,39 @@ test('a standby copy takes over with what came since, not with the whole changel
   const text = ({ tookMs, records }: typeof first) => `${tookMs} ms, ${records} records read`
   t.diagnostic(`taken over in ${text(first)}; with a standby copy in ${text(second)}`)
   for (const each of [engine, cold, warm]) await each.close()
+})
+
+test('the owner knows the end of its changelog without reports, whoever reads there meanwhile: never too high, and one marker too low', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'semel-state-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const engine = await opened('end.', 'owner', false, folder)
+  await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  const owner = await Owner.join(engine)
+  await until(() => owner.leases.length === 1)
+  const lease = owner.leases[0]!
+  let isDone = false
+  const asking = (async () => {
+    while (!isDone) await engine.status()
+  })()
+  const commit = (unit: number) => {
+    const names = Array.from({ length: unit % 4 }, (_, i) => `key-${i}`)
+    const state = [{ store: 's', keys: names, values: names.map(() => `${unit}`) }]
+    const from = unit === 0 ? undefined : unit
+    return engine.commit({ lease, from, to: unit + 1, logId: engine.logId, appends: [], state })
+  }
+  for (let unit = 0; unit < 40; unit++) await commit(unit)
+  isDone = true
+  await asking
+  for (let unit = 40; unit < 50; unit++) await commit(unit)
+  await engine.close()
+  const database = new DatabaseSync(join(folder, 'semel-state.db'))
+  const next = Number(database.prepare('select next from task').get()!.next)
+  database.close()
+  const admin = openAdmin(broker.bootstrap)
+  const names = await call<string[]>((done) => admin.listTopics({}, done))
+  const changelog = names.find((name) => name.startsWith('end.semel.state.'))!
+  const ask = [{ topic: changelog, partition: 0, offset: rdkafka.OffsetSpec.LATEST }]
+  const ends = await call<{ offset: number }[]>((done) => admin.listOffsets(ask, { isolationLevel: 1 }, done))
+  admin.disconnect()
+  assert.equal(next, ends[0]!.offset - 1)
 })

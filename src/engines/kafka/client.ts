@@ -75,8 +75,15 @@ export class Clients {
     })
   }
 
-  /** Idempotent, all replicas acknowledge, order is kept. With a transactional id it can do transactions alone. */
-  async producer(transactionalId: string | undefined, transactionTimeoutMs: number): Promise<Producer> {
+  /**
+   * Idempotent, all replicas acknowledge, order is kept. With a transactional id it can do transactions alone. A report of
+   * each record costs this process's thread as much as making the record: only for those who need offsets.
+   */
+  async producer(
+    transactionalId: string | undefined,
+    transactionTimeoutMs: number,
+    hasReports: boolean,
+  ): Promise<Producer> {
     const transactional =
       transactionalId === undefined
         ? { 'message.timeout.ms': this.operationMs }
@@ -91,7 +98,7 @@ export class Clients {
       ...this.#shared,
       'enable.idempotence': true,
       acks: 'all',
-      dr_cb: true,
+      dr_cb: hasReports,
       ...transactional,
     })
     await this.#connect(producer)

@@ -4,7 +4,7 @@ import type { EventRecord } from '../../event/event.ts'
 import { encodeChangelog, entriesOf, type TaskRecord } from './changelog.ts'
 import { type Clients, call } from './client.ts'
 import type { Producer, TopicPartitionOffset } from './client-types.ts'
-import { listenForReports, type OutgoingBatch, send } from './delivery.ts'
+import { type OutgoingBatch, sendUnreported } from './delivery.ts'
 import type { EncodedEvent } from './encode-event.ts'
 import { translated } from './kafka-errors.ts'
 import type { KafkaNames } from './kafka-names.ts'
@@ -178,14 +178,14 @@ export class OwnedTask {
     let isCommitting = false
     try {
       await call<void>((done) => producer.beginTransaction(done))
-      const delivery = send(producer, [...batches, { topic: changelog, partition, records }])
-      await Promise.all([this.#group.sendOffsets(producer, offsets), delivery.done])
-      const failure = delivery.failures[0]
-      if (failure !== undefined) throw failure.error
+      const from = this.#view.end
+      sendUnreported(producer, [...batches, { topic: changelog, partition, records }])
+      await this.#group.sendOffsets(producer, offsets)
       if (!this.#group.owns(this.task)) throw this.#fenced()
       isCommitting = true
+      // It waits for all records, and fails if one of them did not get there.
       const isOnce = await this.#parts.clients.commit(producer)
-      this.#view.apply(entries, record, delivery.offsets.at(-1)!.at(-1)!)
+      this.#view.apply(entries, record, from + records.length)
       if (!isOnce) await this.#discardProducer()
     } catch (error) {
       await this.#discardProducer()
@@ -254,11 +254,10 @@ export class OwnedTask {
     const { group, topic, partition } = this.task
     try {
       const id = names.transactionalId(group, topic, partition)
-      this.#producer = await clients.producer(id, transactionTimeoutMs)
+      this.#producer = await clients.producer(id, transactionTimeoutMs, false)
     } catch (error) {
       throw translated(error, `taking over ${this.#name}`, 'not-applied')
     }
-    listenForReports(this.#producer)
   }
 
   async #discardProducer(): Promise<void> {

@@ -229,7 +229,11 @@ export class Publisher {
 
   async #open(transactionalId: string | undefined): Promise<Producer> {
     try {
-      const producer = await this.#clients.producer(transactionalId, this.#settings.transactionTimeoutMs)
+      const producer = await this.#clients.producer(
+        transactionalId,
+        this.#settings.transactionTimeoutMs,
+        true,
+      )
       listenForReports(producer)
       return producer
     } catch (error) {

@@ -25,6 +25,8 @@ export class TaskView {
   readonly task: TaskId
   readonly #parts: ViewParts
   #copy: LocalTask | undefined
+  /** The last thing below the copy's end is a commit of ours, whose marker comes next. */
+  #isBeforeMarker = false
   #reading: Promise<void> | undefined
   #restoring: number | undefined
   /** Wake those who wait for no more than the beginning of a long restore. */
@@ -62,9 +64,19 @@ export class TaskView {
     caughtUp.catch(() => undefined)
   }
 
-  /** The owner's own commit, whose last record has this offset. */
-  apply(entries: readonly StateEntryChange[], record: TaskRecord, lastOffset: number): void {
-    this.#moveTo(entries, record, lastOffset + 1)
+  /** Nothing that is still to be written to the changelog gets an offset below this. */
+  get end(): number {
+    return this.#copy!.next + (this.#isBeforeMarker ? 1 : 0)
+  }
+
+  /**
+   * The owner's own commit, whose records are all below `end`. Nobody else writes there, so that follows from the end
+   * before it and their number; to be too low costs reading something again. A reading may have been quicker.
+   */
+  apply(entries: readonly StateEntryChange[], record: TaskRecord, end: number): void {
+    const isNews = end > this.#copy!.next
+    this.#moveTo(entries, record, isNews ? end : this.#copy!.next)
+    this.#isBeforeMarker = isNews
   }
 
   read(store: string, keys: readonly string[]): readonly (string | undefined)[] {
@@ -96,6 +108,7 @@ export class TaskView {
       if (!hasCode(error, 'OFFSET_OUT_OF_RANGE')) throw error
       // The copy is of another changelog, or of a part that is gone: what is there now is the truth.
       this.#copy = this.#parts.local.reset(this.task, changelog.id, 0)
+      this.#isBeforeMarker = false
       await this.#readToEnd(changelog)
     }
   }
@@ -156,5 +169,6 @@ export class TaskView {
     const { id, changelogId } = this.#copy!
     local.apply(id, entries, { next, readAt, record })
     this.#copy = { id, changelogId, next, readAt, record }
+    this.#isBeforeMarker = false
   }
 }
