@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Engine, Lease } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
-import type { Admin, ClientModule, Config, Done, Message } from '../../src/engines/kafka/client-types.ts'
+import type {
+  Admin,
+  ClientModule,
+  Config,
+  DeliveryReport,
+  Done,
+  Message,
+} from '../../src/engines/kafka/client-types.ts'
 import { type ContentMode, kafka } from '../../src/engines/kafka/index.ts'
 import { type EventRecord, RawJson, type StoredEvent } from '../../src/event/event.ts'
 import { hasCode, isSemelError } from '../../src/index.ts'
@@ -169,6 +176,31 @@ test('events of plain producers are read: with an id of theirs, or named after t
     ],
   )
   await disconnect(producer)
+  await engine.close()
+})
+
+test('an event that a broker has, but says not where, is neither acknowledged at no place nor failed: its fate is unknown (P1)', async () => {
+  let isForgetful = false
+  class ForgetfulProducer extends rdkafka.Producer {
+    override on(name: string, listener: (error: unknown, report: DeliveryReport) => void): this {
+      if (name !== 'delivery-report') return super.on(name, listener)
+      return super.on(name, (error: unknown, report: DeliveryReport) => {
+        listener(error, isForgetful ? { ...report, offset: -1001 } : report)
+      })
+    }
+  }
+  const engine = await opened(`engine${++logs}.`, { ...rdkafka, Producer: ForgetfulProducer })
+  await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
+  isForgetful = true
+  const isUnknown = (error: unknown) => isSemelError(error) && error.retryable && error.outcome === 'unknown'
+  await assert.rejects(append(engine, [record('somewhere')]), isUnknown)
+  isForgetful = false
+  await append(engine, [record('after')])
+  const { events } = await engine.read({ topic: 'orders', partition: 0, offset: 0, ...wide })
+  assert.deepEqual(
+    events.map(({ id }) => id),
+    ['somewhere', 'after'],
+  )
   await engine.close()
 })
 

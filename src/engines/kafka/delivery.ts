@@ -36,10 +36,18 @@ export class Delivery {
 
   settle(batch: number, index: number, error: Error | null, offset: number): void {
     if (error) this.failures.push({ batch, index, error })
+    else if (offset < 0) this.failures.push({ batch, index, error: placeless() })
     else this.offsets[batch]![index] = offset
     this.#left -= 1
     if (this.#left === 0) this.#end()
   }
+}
+
+const noAnswer = -185
+
+/** A broker that got a record twice does not say where the first one is: an answer without an offset is none. */
+function placeless(): Error {
+  return Object.assign(new Error('the broker did not say where the event is'), { code: noAnswer })
 }
 
 /** What travels with a record through the client and comes back with its report. */

@@ -80,8 +80,19 @@ function kindOf(data: unknown): 'json' | 'raw' | 'bytes' {
 }
 
 const keyBytes = (key: string | null) => (key === null ? null : Buffer.from(key))
-const timeText = (time: number) => new Date(time).toISOString()
 const jsonText = (data: unknown) => (data instanceof JsonText ? data.text : JSON.stringify(data))
+
+let lastTime = 0
+let lastTimeText = ''
+
+/** Most events have the time of the one before. */
+function timeText(time: number): string {
+  if (time !== lastTime || lastTimeText === '') {
+    lastTime = time
+    lastTimeText = new Date(time).toISOString()
+  }
+  return lastTimeText
+}
 
 function dataBytes(data: unknown): Buffer {
   if (data instanceof Uint8Array) return Buffer.from(data)

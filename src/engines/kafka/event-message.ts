@@ -1,10 +1,4 @@
-import {
-  attributeNames,
-  type EventAttributes,
-  type EventRecord,
-  RawJson,
-  type StoredEvent,
-} from '../../event/event.ts'
+import { attributeNames, type EventAttributes, RawJson, type StoredEvent } from '../../event/event.ts'
 import type { Message } from './client-types.ts'
 import { jsonLike, kindHeader } from './encode-event.ts'
 
@@ -13,22 +7,22 @@ import { jsonLike, kindHeader } from './encode-event.ts'
  * plain producer wrote is an event too, named after its coordinates.
  */
 
+/** Headers of the optional attributes; the content type has a name of its own. */
+const headerNames = Object.fromEntries(attributeNames.map((name) => [name, `ce_${name}`]))
 const structuredType = /^application\/cloudevents\+json\b/
 
 /** What a record says as an event. `topic` is Semel's name of the topic. */
 export function decodeEvent(message: Message, topic: string): StoredEvent {
   const headers = headersOf(message)
   const contentType = headers.get('content-type')
-  if (headers.has('ce_specversion'))
-    return { ...binaryEvent(message, headers, contentType, topic), ...placeOf(message) }
+  if (headers.has('ce_specversion')) return binaryEvent(message, headers, contentType, topic)
   if (contentType !== undefined && structuredType.test(contentType)) {
     const event = structuredEvent(message, topic)
-    if (event !== undefined) return { ...event, ...placeOf(message) }
+    if (event !== undefined) return event
   }
-  return { ...plainEvent(message, contentType, topic), ...placeOf(message) }
+  return plainEvent(message, contentType, topic)
 }
 
-const placeOf = ({ offset, timestamp }: Message) => ({ offset, appendTime: timestamp })
 const keyOf = ({ key }: Message) => (key === null ? null : key.toString())
 const placeId = ({ partition, offset }: Message, topic: string) => `${topic}/${partition}/${offset}`
 
@@ -46,7 +40,7 @@ function binaryEvent(
   headers: ReadonlyMap<string, string>,
   contentType: string | undefined,
   topic: string,
-): EventRecord {
+): StoredEvent {
   const kind = headers.get(kindHeader)
   const isImplied = kind !== undefined && !kind.endsWith('typed')
   const time = headers.get('ce_time')
@@ -58,17 +52,31 @@ function binaryEvent(
     key: keyOf(message),
     data: decodeData(message.value, kind, contentType),
     attributes: attributesOf((name) => {
-      return name === 'datacontenttype' ? (isImplied ? undefined : contentType) : headers.get(`ce_${name}`)
+      return name === 'datacontenttype'
+        ? isImplied
+          ? undefined
+          : contentType
+        : headers.get(headerNames[name]!)
     }),
+    offset: message.offset,
+    appendTime: message.timestamp,
   }
 }
 
+let lastTimeText = ''
+let lastTime = Number.NaN
+
+/** Most events have the time of the one before. */
 function timeOf(text: string | undefined, { timestamp }: Message): number {
-  const time = text === undefined ? Number.NaN : Date.parse(text)
-  return Number.isNaN(time) ? timestamp : time
+  if (text === undefined) return timestamp
+  if (text !== lastTimeText) {
+    lastTimeText = text
+    lastTime = Date.parse(text)
+  }
+  return Number.isNaN(lastTime) ? timestamp : lastTime
 }
 
-function attributesOf(find: (name: string) => unknown): EventAttributes | undefined {
+function attributesOf(find: (name: (typeof attributeNames)[number]) => unknown): EventAttributes | undefined {
   let found: Record<string, string | number> | undefined
   for (const name of attributeNames) {
     const value = find(name)
@@ -109,7 +117,7 @@ function parsedOrNothing(text: string): { readonly value: unknown } | undefined 
 }
 
 /** The whole event as JSON in the record's value. */
-function structuredEvent(message: Message, topic: string): EventRecord | undefined {
+function structuredEvent(message: Message, topic: string): StoredEvent | undefined {
   const envelope = parsedOrNothing(message.value?.toString() ?? '')?.value
   if (typeof envelope !== 'object' || envelope === null || Array.isArray(envelope)) return undefined
   const member = (name: string): unknown => Reflect.get(envelope, name)
@@ -126,10 +134,12 @@ function structuredEvent(message: Message, topic: string): EventRecord | undefin
     key: keyOf(message),
     data: base64 === undefined ? (member('data') ?? null) : bytesOf(Buffer.from(base64, 'base64')),
     attributes: attributesOf(member),
+    offset: message.offset,
+    appendTime: message.timestamp,
   }
 }
 
-function plainEvent(message: Message, contentType: string | undefined, topic: string): EventRecord {
+function plainEvent(message: Message, contentType: string | undefined, topic: string): StoredEvent {
   return {
     id: placeId(message, topic),
     source: `/kafka/${topic}`,
@@ -138,5 +148,7 @@ function plainEvent(message: Message, contentType: string | undefined, topic: st
     key: keyOf(message),
     data: decodeData(message.value, undefined, contentType),
     attributes: contentType === undefined ? undefined : { datacontenttype: contentType },
+    offset: message.offset,
+    appendTime: message.timestamp,
   }
 }
