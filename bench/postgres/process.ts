@@ -123,7 +123,7 @@ export const processWithSql: BenchCase = {
       await pool.query('drop table if exists hand_row; create table hand_row (customer text, total int)')
       await pool.end()
       await using bus = await openPostgresBus()
-      return await processExactlyOnceOn(bus, 60_000, ({ customer, total }, tx) =>
+      return await processExactlyOnceOn(bus, 200_000, ({ customer, total }, tx) =>
         tx.query('insert into hand_row values ($1, $2)', [customer, total]),
       )
     },
