@@ -20,7 +20,7 @@ interface SentRow {
 }
 
 /** Statements in one round trip. */
-const aheadMax = 32
+const togetherMax = 32
 
 /**
  * The one database transaction of a task's open unit, lent to one event at a time.
@@ -33,7 +33,8 @@ const aheadMax = 32
  *
  * A round trip for each event would be most of the work. So the first statements of those who wait are sent together, in
  * the order of their turns, and each event gets its answer when its turn comes. If the event before it then runs another
- * statement or fails, what was sent ahead is undone, seen by nobody, and sent again: nothing differs but the time.
+ * statement or fails, what was sent ahead is undone, seen by nobody, and sent again: nothing differs but the time. Then
+ * fewer are sent together for a while, and only one where each handler runs several.
  */
 export class SqlSession {
   readonly #engine: Engine
@@ -49,6 +50,10 @@ export class SqlSession {
   #row: SentRow | undefined
   /** The holder's place among them. */
   #place = 0
+  /** How many are sent together next. */
+  #togetherNext = togetherMax
+  /** Whether nobody of those sent together has run another statement or failed. */
+  #isSmooth = true
   #turning = false
   #frozen = false
   /** Statements that are being undone: nothing else is sent until they are. */
@@ -95,6 +100,7 @@ export class SqlSession {
       )
     }
     if (this.#holder === slot && !this.#turning) {
+      this.#sendFewer()
       await this.#undoFrom(this.#place + 1)
       return undefined
     }
@@ -135,16 +141,19 @@ export class SqlSession {
       this.#next()
     }
     if (this.#holder !== slot) return
-    if (!keep)
+    if (!keep) {
+      this.#sendFewer()
       await (this.#ahead.length > 0 ? this.#undoFrom(this.#place, slot) : this.#transaction?.restore())
-    // The unit shall end soon: those behind get their turn in the next one.
-    else if (this.isOld) await this.#undoFrom(this.#place + 1)
+      // The unit shall end soon: those behind get their turn in the next one.
+    } else if (this.isOld) await this.#undoFrom(this.#place + 1)
     if (this.#holder === slot) this.#endTurn()
   }
 
   #endTurn(): void {
     if (++this.#place < this.#ahead.length) this.#lendAhead()
     else {
+      if (this.#isSmooth && this.#ahead.length > 0)
+        this.#togetherNext = Math.min(togetherMax, this.#togetherNext * 2)
       this.#ahead = []
       this.#holder = undefined
       this.#next()
@@ -216,7 +225,7 @@ export class SqlSession {
     const slots = new Set<Slot>()
     for (const waiter of this.#waiters) {
       const { slot, statement } = waiter
-      if (statement === undefined || slots.has(slot) || together.length === aheadMax) break
+      if (statement === undefined || slots.has(slot) || together.length === this.#togetherNext) break
       slots.add(slot)
       together.push(waiter)
     }
@@ -232,7 +241,14 @@ export class SqlSession {
     this.#ahead = together
     this.#row = row
     this.#place = 0
+    this.#isSmooth = true
     this.#lendAhead()
+  }
+
+  /** The holder wants more than its first statement, or nothing: as many as got through before it are enough. */
+  #sendFewer(): void {
+    this.#togetherNext = Math.max(1, this.#place)
+    this.#isSmooth = false
   }
 
   #lendAhead(): void {
@@ -248,6 +264,7 @@ export class SqlSession {
     this.#holder = slot
     const isOf = (waiter: Waiter): boolean => waiter.slot === slot
     if (!this.#waiters.some(isOf)) return
+    this.#sendFewer()
     const more = this.#waiters.filter(isOf)
     this.#waiters = this.#waiters.filter((waiter) => !isOf(waiter))
     this.#undoFrom(this.#place + 1).then(

@@ -16,7 +16,7 @@ import { openClient } from './sql-client.ts'
 
 const server = await sharedPostgres(18)
 const never = new AbortController().signal
-const actors = 300
+const actors = 600
 const inFlightMax = 16
 
 /** What round trips came to: in how many rows so many statements were sent. */
@@ -58,10 +58,10 @@ class Actors {
   async run(n: number): Promise<void> {
     const slot = new Slot({ offset: n, key: `k${n}`, id: `e${n}`, appendTime: 0 } as never)
     const fate = this.#random.fraction()
-    const isWrong = fate < 0.1
+    const isWrong = fate < 0.04
     const statement = isWrong ? { text: 'select 1 / $1::integer', params: [0] } : this.#count()
     const entered = this.#query(slot, statement)
-    if (fate > 0.9) {
+    if (fate > 0.95) {
       await this.#pause()
       this.outcomes.early++
       const [, answer] = await Promise.all([this.#session.leave(slot, false), entered.catch((e) => e)])
@@ -69,12 +69,12 @@ class Actors {
       return
     }
     let statements = 0
-    let isFailing = this.#random.fraction() < 0.15
+    let isFailing = this.#random.fraction() < 0.05
     try {
       const rows = await entered
       assert.deepEqual(rows, [{ n: this.kept + ++statements }])
       await this.#pause()
-      while (this.#random.fraction() < 0.3) {
+      while (this.#random.fraction() < 0.1) {
         assert.deepEqual(await this.#query(slot, this.#count()), [{ n: this.kept + ++statements }])
       }
     } catch (error) {
@@ -125,6 +125,42 @@ for (const seed of [1, 2, 3, 4, 5]) {
     assert.ok(sent.statements > sent.rows * 2, `${sent.statements} statements in ${sent.rows} rows`)
   })
 }
+
+/** Statements that were sent ahead for `count` events, each with as many statements as `statementsOf` says. */
+async function sentFor(count: number, statementsOf: (n: number) => number): Promise<Sent> {
+  await using engines = new Engines(server)
+  const one = await engines.open()
+  await one.declare()
+  const sent = { rows: 0, statements: 0 }
+  const session = new SqlSession(counting(one.engine, sent), await one.lease(), never, () => 0)
+  let next = 0
+  const lane = async (): Promise<void> => {
+    while (next < count) {
+      const n = next++
+      const slot = new Slot({ offset: n, key: `k${n}`, id: `e${n}`, appendTime: 0 } as never)
+      const statement = { text: 'select $1::integer as n', params: [n] }
+      for (let left = statementsOf(n); left > 0; left--) {
+        const rows = (await session.enter(slot, statement)) ?? (await session.query(statement))
+        assert.deepEqual(rows, [{ n }])
+      }
+      if (!session.pass(slot)) await session.leave(slot, true)
+    }
+  }
+  await Promise.all(Array.from({ length: inFlightMax }, lane))
+  await session.takeTransaction()!.rollback()
+  return sent
+}
+
+test('where each handler runs several statements, theirs are not sent ahead to be undone', async () => {
+  const count = 100
+  const several = await sentFor(count, () => 2)
+  assert.ok(several.statements < count * 1.5, `${several.statements} for ${count} events`)
+  const one = await sentFor(count, () => 1)
+  assert.ok(one.rows < count / 8, `${one.rows} rows for ${count} events`)
+  // The first ones run two each: what comes then is sent together again.
+  const mixed = await sentFor(count * 4, (n) => (n < count ? 2 : 1))
+  assert.ok(mixed.rows < count * 1.5, `${mixed.rows} rows for ${count * 4} events`)
+})
 
 test('handlers that read and write one row of the user: no update is lost, whatever fails or is asked at once (X1)', async () => {
   const schema = freshSchema(server)
