@@ -87,7 +87,13 @@ export class Committer {
   }
 
   get #hasWork(): boolean {
-    return this.#events > 0 || this.#ownState.size > 0 || this.#position !== this.#from
+    return this.#ownState.size > 0 || this.#position !== this.#from || (this.#events > 0 && this.#leavesMore)
+  }
+
+  /** Whether finished events leave more behind than a position: that of at-most-once is committed before they begin. */
+  get #leavesMore(): boolean {
+    if (this.#claimed === undefined || this.#inbox !== undefined) return true
+    return this.#emits.size > 0 || this.#state.isChanged || this.#sql.isOpen
   }
 
   get #position(): number {

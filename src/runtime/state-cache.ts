@@ -127,6 +127,11 @@ export class StateCache {
     else dirty.push(cell)
   }
 
+  /** Whether the open unit has changes. */
+  get isChanged(): boolean {
+    return this.#dirty.size > 0
+  }
+
   /** Ends the open unit: its changes, folded to the last value per key. */
   seal(): StateChanges[] {
     const changes: StateChanges[] = []
