@@ -104,45 +104,64 @@ interface Step {
 const steps = topic<Step>('steps', { partitions: 1, dedup: false, key: () => 'k' })
 const sums = topic<Step & { readonly sum: number }>('sums', { partitions: 1, dedup: false, key: () => 'k' })
 
+/** Six steps, each added up in state and emitted; something happens to a request of the second one's unit. */
+async function requireSums(
+  prefix: string,
+  strike: { arm(): void; struck(): Promise<void>; end?(): Promise<void> },
+): Promise<void> {
+  const engine = kafka({
+    brokers: broker.bootstrap,
+    prefix,
+    client: rdkafka,
+    acceptUnsafe: ['replication.factor'],
+    operationMs: 8_000,
+  })
+  const bus = await openBus({ engine, topics: [steps, sums], member: 'm' })
+  let arm = false
+  const consumer = bus.consume(steps, { group: 'g', leaseMs: 10_000 }, async ({ data: { n } }, tx) => {
+    const state = tx.state<number>('sum')
+    const sum = ((await state.get()) ?? 0) + n
+    await state.set(sum)
+    tx.emit(sums, { n, sum })
+    if (arm) strike.arm()
+    arm = false
+  })
+  const found = async () => (await readAll(bus, sums)).map(({ data }) => [data.n, data.sum])
+  await bus.publish(steps, { n: 1 })
+  await until(async () => (await found()).length === 1)
+  arm = true
+  await bus.publish(steps, { n: 2 })
+  await strike.struck()
+  await until(async () => (await found()).length === 2)
+  await bus.publish(steps, { n: 3 })
+  await strike.end?.()
+  await bus.publishMany([4, 5, 6].map((n) => steps.event({ n })))
+  await until(async () => (await found()).length === 6)
+  assert.deepEqual(await found(), [
+    [1, 1],
+    [2, 3],
+    [3, 6],
+    [4, 10],
+    [5, 15],
+    [6, 21],
+  ])
+  assert.equal(consumer.tasks()[0]?.error, undefined)
+  await bus.stop()
+}
+
 for (const [name, apiKey] of Object.entries(apiKeys)) {
   test(`the engine goes on while a request (${name}) of a unit is held back, and is not hit by it later (K2, K3, X1)`, async () => {
-    const engine = kafka({
-      brokers: broker.bootstrap,
-      prefix: `${name.toLowerCase()}.`,
-      client: rdkafka,
-      acceptUnsafe: ['replication.factor'],
-      operationMs: 8_000,
+    await requireSums(`held-${name.toLowerCase()}.`, {
+      arm: () => proxy.hold(apiKey),
+      struck: () => proxy.held(),
+      end: () => proxy.release(),
     })
-    const bus = await openBus({ engine, topics: [steps, sums], member: 'm' })
-    let arm = false
-    const consumer = bus.consume(steps, { group: 'g', leaseMs: 10_000 }, async ({ data: { n } }, tx) => {
-      const state = tx.state<number>('sum')
-      const sum = ((await state.get()) ?? 0) + n
-      await state.set(sum)
-      tx.emit(sums, { n, sum })
-      if (arm) proxy.hold(apiKey)
-      arm = false
-    })
-    const found = async () => (await readAll(bus, sums)).map(({ data }) => [data.n, data.sum])
-    await bus.publish(steps, { n: 1 })
-    await until(async () => (await found()).length === 1)
-    arm = true
-    await bus.publish(steps, { n: 2 })
-    await proxy.held()
-    await until(async () => (await found()).length === 2)
-    await bus.publish(steps, { n: 3 })
-    await proxy.release()
-    await bus.publishMany([4, 5, 6].map((n) => steps.event({ n })))
-    await until(async () => (await found()).length === 6)
-    assert.deepEqual(await found(), [
-      [1, 1],
-      [2, 3],
-      [3, 6],
-      [4, 10],
-      [5, 15],
-      [6, 21],
-    ])
-    assert.equal(consumer.tasks()[0]?.error, undefined)
-    await bus.stop()
   })
 }
+
+test('replies to the commits (endTxn) of a unit are lost: what the broker committed counts, once (X5, U1, X1)', async () => {
+  await requireSums('lost.', {
+    arm: () => proxy.loseReplies(apiKeys.endTxn, 'semel.task'),
+    struck: () => proxy.lost(),
+  })
+})

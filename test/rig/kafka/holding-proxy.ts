@@ -2,14 +2,24 @@ import { TcpProxy } from '../../../src/testing/faults/tcp-proxy.ts'
 import { until } from '../../support/until.ts'
 
 export const apiKeys = { produce: 0, endTxn: 26 } as const
+const initProducerId = 22
 const lengthBytes = 4
 
-/** A proxy before one broker that understands Kafka's frames: it holds a request back and lets it go later. */
+/** Behind the length: kind and version of a request, then a number that its reply begins with. */
+const requestNumberAt = 8
+const replyNumberAt = 4
+
+/**
+ * A proxy before one broker that understands Kafka's frames: it holds a request back and lets it go later, or keeps the
+ * reply to one for ever.
+ */
 export class HoldingProxy implements AsyncDisposable {
   readonly #tcp: TcpProxy
   #armed: number | undefined
   #release: (() => void) | undefined
   #passed: Promise<void> = Promise.resolve()
+  #unanswered: { readonly apiKey: number; readonly id: string } | undefined
+  #lost = false
 
   private constructor(tcp: TcpProxy) {
     this.#tcp = tcp
@@ -17,7 +27,13 @@ export class HoldingProxy implements AsyncDisposable {
 
   static async listen(brokerPort: number): Promise<HoldingProxy> {
     let proxy: HoldingProxy | undefined
-    const filters = () => ({ toServer: (bytes: AsyncIterable<Buffer>) => proxy!.#filter(bytes) })
+    const filters = () => {
+      const unanswered = new Set<number>()
+      return {
+        toServer: (bytes: AsyncIterable<Buffer>) => proxy!.#requests(bytes, unanswered),
+        toClient: (bytes: AsyncIterable<Buffer>) => proxy!.#replies(bytes, unanswered),
+      }
+    }
     const tcp = await TcpProxy.listen({ target: { port: brokerPort }, filters })
     proxy = new HoldingProxy(tcp)
     return proxy
@@ -30,6 +46,20 @@ export class HoldingProxy implements AsyncDisposable {
   /** The next request of this kind does not get through until `release`. Others on its connection wait behind it. */
   hold(apiKey: number): void {
     this.#armed = apiKey
+  }
+
+  /**
+   * Requests of this kind that name this transactional id, or a part of it, get no reply, though the broker does what is
+   * asked, until its producer is initialised again. The client asks by itself once more, so one lost reply would not be seen.
+   */
+  loseReplies(apiKey: number, id: string): void {
+    this.#unanswered = { apiKey, id }
+    this.#lost = false
+  }
+
+  /** Resolves when a reply is lost. */
+  async lost(): Promise<void> {
+    await until(() => this.#lost, 60_000, 'a reply is lost')
   }
 
   /** Resolves when a request is held. */
@@ -49,17 +79,22 @@ export class HoldingProxy implements AsyncDisposable {
     return this.#tcp.close()
   }
 
-  async *#filter(incoming: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    let rest = Buffer.alloc(0)
-    for await (const chunk of incoming) {
-      rest = Buffer.concat([rest, chunk])
-      while (rest.length >= lengthBytes && rest.length >= lengthBytes + rest.readInt32BE(0)) {
-        const end = lengthBytes + rest.readInt32BE(0)
-        const frame = rest.subarray(0, end)
-        rest = rest.subarray(end)
-        if (frame.readInt16BE(lengthBytes) === this.#armed) yield* this.#late(frame)
-        else yield frame
-      }
+  async *#requests(incoming: AsyncIterable<Buffer>, unanswered: Set<number>): AsyncGenerator<Buffer> {
+    for await (const frame of frames(incoming)) {
+      const apiKey = frame.readInt16BE(lengthBytes)
+      if (apiKey === this.#unanswered?.apiKey && frame.includes(this.#unanswered.id))
+        unanswered.add(frame.readInt32BE(requestNumberAt))
+      if (apiKey === initProducerId && this.#unanswered !== undefined && frame.includes(this.#unanswered.id))
+        this.#unanswered = undefined
+      if (apiKey === this.#armed) yield* this.#late(frame)
+      else yield frame
+    }
+  }
+
+  async *#replies(incoming: AsyncIterable<Buffer>, unanswered: Set<number>): AsyncGenerator<Buffer> {
+    for await (const frame of frames(incoming)) {
+      if (unanswered.delete(frame.readInt32BE(replyNumberAt))) this.#lost = true
+      else yield frame
     }
   }
 
@@ -74,5 +109,18 @@ export class HoldingProxy implements AsyncDisposable {
     })
     yield frame
     isPassed()
+  }
+}
+
+/** What comes, cut into Kafka's frames. */
+async function* frames(incoming: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let rest = Buffer.alloc(0)
+  for await (const chunk of incoming) {
+    rest = Buffer.concat([rest, chunk])
+    while (rest.length >= lengthBytes && rest.length >= lengthBytes + rest.readInt32BE(0)) {
+      const end = lengthBytes + rest.readInt32BE(0)
+      yield rest.subarray(0, end)
+      rest = rest.subarray(end)
+    }
   }
 }
