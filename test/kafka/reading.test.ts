@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Engine } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
-import type { ClientModule, Done, Message } from '../../src/engines/kafka/client-types.ts'
+import type { Admin, ClientModule, Config, Done, Message } from '../../src/engines/kafka/client-types.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
@@ -26,7 +26,40 @@ class CountingConsumer extends rdkafka.KafkaConsumer {
     })
   }
 }
-const client: ClientModule = { ...rdkafka, KafkaConsumer: CountingConsumer }
+/** Questions to the admin client: looks at topics, and for how long any question was under way. */
+let looks = 0
+let asking = 0
+let askingSince = 0
+let askedMs = 0
+function begin(): () => void {
+  if (asking++ === 0) askingSince = performance.now()
+  return () => {
+    if (--asking === 0) askedMs += performance.now() - askingSince
+  }
+}
+function countingAdmin(config: Config): Admin {
+  const admin = rdkafka.AdminClient.create(config)
+  const describe = admin.describeTopics.bind(admin)
+  const list = admin.listOffsets.bind(admin)
+  admin.describeTopics = (topics, options, done) => {
+    looks++
+    const end = begin()
+    return describe(topics, options, (error, found) => {
+      end()
+      done(error, found)
+    })
+  }
+  admin.listOffsets = (partitions, options, done) => {
+    const end = begin()
+    return list(partitions, options, (error, found) => {
+      end()
+      done(error, found)
+    })
+  }
+  return admin
+}
+const AdminClient = { ...rdkafka.AdminClient, create: countingAdmin }
+const client: ClientModule = { ...rdkafka, AdminClient, KafkaConsumer: CountingConsumer }
 
 async function opening(prefix: string): Promise<Engine> {
   const acceptUnsafe = ['replication.factor'] as const
@@ -82,5 +115,28 @@ test('readers at several places of one partition, in turn, do not cost each othe
     for (const [reader, from] of readers.entries())
       if (from < events) readers[reader] = await readAt(engine, from, 100)
   assert.ok(fetched < 1.5 * wanted, `${fetched} were fetched for ${wanted}`)
+  await engine.close()
+})
+
+test('what was fetched together is checked together: one look at the topic, however small the parts that are asked for', async () => {
+  const engine = await opening('parts.')
+  looks = 0
+  for (let next = 0; next < events; ) next = await readAt(engine, next, 64)
+  assert.ok(looks <= 20, `${looks} looks for ${events} events`)
+  await engine.close()
+})
+
+test('while no broker takes connections, the client is asked nothing: it would be busy with each question until its time is over', async () => {
+  const engine = await opening('away.')
+  await broker.brokers[0]!.kill9()
+  const killedAt = performance.now()
+  askedMs = 0
+  const bounds = engine.bounds('orders')
+  // It takes seconds to start.
+  await broker.brokers[0]!.start()
+  const awayMs = performance.now() - killedAt
+  const ms = askedMs + (asking > 0 ? performance.now() - askingSince : 0)
+  assert.ok(ms < awayMs / 2, `asked for ${ms} of ${awayMs} ms`)
+  assert.deepEqual(await bounds, [{ earliest: 0, end: events + 1 }])
   await engine.close()
 })

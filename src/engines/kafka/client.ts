@@ -2,8 +2,10 @@ import { SemelError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { orLate, sleep } from '../../platform/wait.ts'
 import type { Admin, Client, ClientModule, Config, Consumer, Done, Producer } from './client-types.ts'
+import { placesOf } from './cluster.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
+import { untilReachable } from './reachable.ts'
 
 const packageName = '@confluentinc/kafka-javascript'
 
@@ -59,6 +61,8 @@ export class Clients {
   readonly module: ClientModule
   readonly #shared: Config
   readonly #hanging = new WeakMap<Producer, Promise<void>>()
+  /** Whether the last question of an admin client got no answer. */
+  #isUnanswered = false
 
   constructor(module: ClientModule, platform: Platform, shared: Config, operationMs: number) {
     this.module = module
@@ -73,6 +77,23 @@ export class Clients {
       // It asks who leads for as long as it remembers, and goes on asking a leader that is dead.
       'metadata.max.age.ms': kafkaLimits.leadersKnownMs,
     })
+  }
+
+  /**
+   * A question of an admin client. One that finds no broker keeps two threads of the client busy, with nothing, until its
+   * time is over (librdkafka 2.15). So after one that got no answer, the next waits until a broker takes connections.
+   */
+  async question<T>(timeoutMs: number, start: (done: Done<T>) => unknown): Promise<T> {
+    if (this.#isUnanswered)
+      await untilReachable(this.platform, placesOf(String(this.#shared['bootstrap.servers'])), timeoutMs)
+    try {
+      const answer = await blockingCall(start)
+      this.#isUnanswered = false
+      return answer
+    } catch (error) {
+      this.#isUnanswered = unansweredCodes.includes(clientCode(error) ?? 0)
+      throw error
+    }
   }
 
   /**
@@ -201,6 +222,8 @@ export class Clients {
 }
 
 const timedOut = -185
+/** No connection, no answer in time, no leader known. */
+const unansweredCodes: readonly number[] = [-195, timedOut, -156]
 
 /** The client does not keep every time-out. Such a call goes on, and its producer can only be ended after it. */
 class HangingCall extends Error {

@@ -7,7 +7,7 @@ import { type Ask, type BrokerAddress, liveBrokers, settingsOf } from './broker-
 import type { Config } from './client-types.ts'
 import { coordinatorOf } from './group-questions.ts'
 
-type Place = Pick<BrokerAddress, 'host' | 'port'>
+export type Place = Pick<BrokerAddress, 'host' | 'port'>
 
 const defaultPort = 9092
 const connectMs = 5_000
@@ -88,7 +88,7 @@ export class Cluster {
 }
 
 /** `kafka-1:9092,SSL://kafka-2,[::1]:9092` */
-function placesOf(list: string): Place[] {
+export function placesOf(list: string): Place[] {
   return list.split(',').map((text) => {
     const address = text.trim().replace(/^[a-z_]+:\/\//i, '')
     const [, host, port] = /^(.*?)(?::(\d+))?$/.exec(address)!

@@ -27,6 +27,8 @@ export const kafkaLimits = {
   topicGoneMs: 3 * second,
   /** The first wait for the end of a partition; each further one is twice as long, up to `silentBrokerMs`. */
   firstAnswerMs: 500,
+  /** How often brokers of which none took connections are tried again. */
+  reachPollMs: 100,
   /** A transactional producer closes connections that it does not use for so long; see `Clients.producer`. */
   idleConnectionMs: 5 * second,
   /** Transactional calls wait in steps of this length, between which others get the thread. */

@@ -71,7 +71,7 @@ export class KafkaLog {
 
   async read({ topic, partition, offset, maxEvents, maxBytes }: ReadRequest): Promise<ReadResult> {
     const place = await this.#place(topic, partition)
-    const { records, next, end } = await this.#parts.reader.read({
+    const { records, next, end, fetchedAt } = await this.#parts.reader.read({
       topic: place.name,
       partition,
       offset,
@@ -79,7 +79,8 @@ export class KafkaLog {
       bytesMax: maxBytes,
     })
     // Asked after they were fetched: they are of the topic that was declared, not of one that was made anew (D6).
-    if (records.length > 0) this.#requireDeclared(topic, await this.#parts.topics.confirm(place.name))
+    if (records.length > 0)
+      this.#requireDeclared(topic, await this.#parts.topics.confirm(place.name, fetchedAt))
     return { events: records.map((record) => decodeEvent(record, topic)), next, end }
   }
 

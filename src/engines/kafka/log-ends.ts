@@ -1,5 +1,5 @@
 import { sleep } from '../../platform/wait.ts'
-import { blockingCall, type Clients } from './client.ts'
+import type { Clients } from './client.ts'
 import type { Admin, OffsetSpec } from './client-types.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
@@ -87,7 +87,7 @@ class OffsetQuestions {
       timeout: Math.min(this.#clients.operationMs, this.#patienceMs),
       isolationLevel: this.#isolationLevel,
     }
-    const answers = await blockingCall<OffsetAnswer[]>((done) => {
+    const answers = await this.#clients.question<OffsetAnswer[]>(options.timeout, (done) => {
       this.#admin.listOffsets([...wanted.values()], options, done)
     })
     return new Map(answers.map((answer) => [placeOf(answer), answer]))

@@ -11,6 +11,8 @@ export interface Records {
   readonly records: readonly Message[]
   readonly next: number
   readonly end: number
+  /** All records were fetched by then, on the monotonic clock. */
+  readonly fetchedAt: number
 }
 
 export interface RecordRange {
@@ -27,12 +29,14 @@ const streamPlan: ReadPlan = {
   recordsPerCall: kafkaLimits.consumeRecordsMax,
   prefetchKib: kafkaLimits.prefetchKibMax,
   fetchBytes: kafkaLimits.fetchBytes,
+  idleMs: kafkaLimits.cursorIdleMs,
 }
 /** Of single records, such as an event for its next attempt: what comes behind it is thrown away. */
 const spotPlan: ReadPlan = {
   recordsPerCall: kafkaLimits.spotRecordsMax,
   prefetchKib: kafkaLimits.spotPrefetchKib,
   fetchBytes: kafkaLimits.spotPrefetchKib * 1024,
+  idleMs: 0,
 }
 
 /**
@@ -79,7 +83,7 @@ export class PartitionReader {
     if (isAtEnd && !isEndNew) cursor.end = await this.#ends.end(range.topic, range.partition)
     await this.#passHoles(consumer, cursor)
     const next = cursor.position
-    return { records, next, end: Math.max(cursor.fetchedTo, cursor.end) }
+    return { records, next, end: Math.max(cursor.fetchedTo, cursor.end), fetchedAt: cursor.fetchedAt }
   }
 
   /** There was something at this place: fetching it tells as well whether it is still there. */

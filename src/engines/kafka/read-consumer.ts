@@ -14,6 +14,8 @@ export interface ReadPlan {
   readonly prefetchKib: number
   /** A broker answers with so much of a partition at a time, or with the one batch that is larger. */
   readonly fetchBytes: number
+  /** A cursor that nobody asked for so long no longer fetches ahead. */
+  readonly idleMs: number
 }
 
 /**
@@ -23,7 +25,7 @@ export interface ReadPlan {
 export class ReadConsumer {
   readonly #clients: Clients
   readonly #consumer: Consumer
-  readonly #recordsPerCall: number
+  readonly #plan: ReadPlan
   readonly #cursors = new Map<string, ReadCursor>()
   readonly #topics = new Set<string>()
   readonly #ends: EndOfPartition[] = []
@@ -31,10 +33,10 @@ export class ReadConsumer {
   #running: Promise<void> | undefined
   #resting: Timer | undefined
 
-  private constructor(clients: Clients, consumer: Consumer, recordsPerCall: number) {
+  private constructor(clients: Clients, consumer: Consumer, plan: ReadPlan) {
     this.#clients = clients
     this.#consumer = consumer
-    this.#recordsPerCall = recordsPerCall
+    this.#plan = plan
   }
 
   static async open(clients: Clients, group: string, plan: ReadPlan): Promise<ReadConsumer> {
@@ -49,7 +51,7 @@ export class ReadConsumer {
       'topic.metadata.refresh.fast.interval.ms': 50,
     })
     consumer.setDefaultConsumeTimeout(kafkaLimits.consumeMs)
-    const reader = new ReadConsumer(clients, consumer, plan.recordsPerCall)
+    const reader = new ReadConsumer(clients, consumer, plan)
     consumer.on('partition.eof', ({ topic, partition, offset }: EndOfPartition) => {
       reader.#ends.push({ topic, partition, offset })
     })
@@ -124,7 +126,7 @@ export class ReadConsumer {
 
   async #consume(): Promise<readonly Message[]> {
     try {
-      return await call<Message[]>((done) => this.#consumer.consume(this.#recordsPerCall, done))
+      return await call<Message[]>((done) => this.#consumer.consume(this.#plan.recordsPerCall, done))
     } catch {
       // An error of one partition, such as an offset that is gone. Its reader notices that nothing comes, and asks.
       return []
@@ -132,13 +134,13 @@ export class ReadConsumer {
   }
 
   #assign(): void {
-    const idleSince = this.#clients.platform.clock.monotonic() - kafkaLimits.cursorIdleMs
+    const idleSince = this.#clients.platform.clock.monotonic() - this.#plan.idleMs
     const stop: ReadCursor[] = []
     const start: ReadCursor[] = []
     for (const cursor of this.#cursors.values()) {
       const isFull = isBufferFull(cursor)
       const wanted = cursor.isBusy && !isFull
-      const isIdle = !cursor.isBusy && cursor.usedAt < idleSince
+      const isIdle = !cursor.isBusy && cursor.usedAt <= idleSince
       if (cursor.isAttached && (isFull || isIdle || cursor.wantsRestart)) stop.push(cursor)
       if (wanted && (!cursor.isAttached || cursor.wantsRestart)) start.push(cursor)
     }
@@ -159,9 +161,12 @@ export class ReadConsumer {
   }
 
   #deliver(messages: readonly Message[]): void {
+    const now = this.#clients.platform.clock.monotonic()
     for (const message of messages) {
       const cursor = this.cursor(message.topic, message.partition)
-      if (cursor?.isAttached && !cursor.wantsRestart) cursor.push(message)
+      if (!cursor?.isAttached || cursor.wantsRestart) continue
+      cursor.push(message)
+      cursor.fetchedAt = now
     }
     for (const { topic, partition, offset } of this.#ends.splice(0)) {
       const cursor = this.cursor(topic, partition)

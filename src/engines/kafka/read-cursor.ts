@@ -13,6 +13,8 @@ export class ReadCursor {
   isAttached = false
   wantsRestart = false
   usedAt = 0
+  /** When the last of what it holds was fetched, on the monotonic clock. */
+  fetchedAt = 0
   /** The partition's bounds as last asked for: its first offset and its stable end. */
   earliest = Number.POSITIVE_INFINITY
   end = 0

@@ -21,6 +21,14 @@ const tooFewBrokers = 38
 const describePollMs = 10
 const fencedBrokerPollMs = 100
 
+interface Look {
+  /** On the monotonic clock. */
+  readonly began: number
+  readonly found: Promise<KafkaTopic | undefined>
+  readonly ended: Promise<void>
+  hasFailed: boolean
+}
+
 /** Kafka's topics as the admin API shows them; what was seen once is remembered. Names are Kafka's. */
 export class TopicTable {
   readonly #clients: Clients
@@ -30,7 +38,8 @@ export class TopicTable {
   /** Looks in the order they began, and the youngest that ended for each topic: a late answer of an older one is no news. */
   #looks = 0
   readonly #youngest = new Map<string, number>()
-  readonly #lookUnderWay = new Map<string, Promise<unknown>>()
+  /** Of each topic, the last look that was begun and the one that waits for its end. */
+  readonly #lastLook = new Map<string, Look>()
   readonly #nextLook = new Map<string, Promise<KafkaTopic | undefined>>()
 
   constructor(clients: Clients, admin: Admin) {
@@ -55,34 +64,45 @@ export class TopicTable {
     if (now - (this.#lookedAt.get(name) ?? 0) < kafkaLimits.topicSeenMs) return
     this.#lookedAt.set(name, now)
     // What went wrong with this look tells nothing about the topic.
-    void this.look(name).catch(() => undefined)
+    void this.confirm(name, now).catch(() => undefined)
   }
 
-  /** What the brokers say after this call. Those who ask while a look is under way share the next one. */
-  async confirm(name: string): Promise<KafkaTopic | undefined> {
+  /**
+   * What the brokers said after `since`, on the monotonic clock. Those who need a newer look than the one under way share
+   * the next one.
+   */
+  async confirm(name: string, since: number): Promise<KafkaTopic | undefined> {
+    const last = this.#lastLook.get(name)
+    if (last !== undefined && last.began > since && !last.hasFailed) return await last.found
     let next = this.#nextLook.get(name)
     if (next === undefined) {
-      next = (this.#lookUnderWay.get(name) ?? Promise.resolve()).then(() => {
-        this.#nextLook.delete(name)
-        const look = this.#lookSoon(name)
-        this.#lookUnderWay.set(
-          name,
-          look.catch(() => undefined),
-        )
-        return look
-      })
+      next = (last?.ended ?? Promise.resolve()).then(() => this.#beginLook(name).found)
       this.#nextLook.set(name, next)
     }
     return await next
   }
 
-  /** A broker that is silent is not waited for: the next question may go to another. */
-  async #lookSoon(name: string): Promise<KafkaTopic | undefined> {
+  #beginLook(name: string): Look {
+    this.#nextLook.delete(name)
+    const began = this.#clients.platform.clock.monotonic()
+    const found = this.look(name)
+    const note = (hasFailed: boolean) => () => {
+      look.hasFailed = hasFailed
+    }
+    const look: Look = { began, found, ended: found.then(note(false), note(true)), hasFailed: false }
+    this.#lastLook.set(name, look)
+    return look
+  }
+
+  /**
+   * Asks the brokers, whatever is remembered. One that is silent is not waited for: the next question may go to another.
+   */
+  async look(name: string): Promise<KafkaTopic | undefined> {
     const { platform, operationMs } = this.#clients
     const until = platform.clock.monotonic() + operationMs
     for (let patienceMs: number = kafkaLimits.firstAnswerMs; ; patienceMs *= 2) {
       try {
-        return await this.look(name, Math.min(patienceMs, kafkaLimits.silentBrokerMs))
+        return await this.#ask(name, Math.min(patienceMs, kafkaLimits.silentBrokerMs))
       } catch (error) {
         const mayPass = isSemelError(error) && error.retryable
         if (!mayPass || platform.clock.monotonic() > until) throw error
@@ -91,13 +111,12 @@ export class TopicTable {
     }
   }
 
-  /** Asks the brokers, whatever is remembered. */
-  async look(name: string, timeoutMs = this.#clients.operationMs): Promise<KafkaTopic | undefined> {
+  async #ask(name: string, timeoutMs: number): Promise<KafkaTopic | undefined> {
     const options = { timeout: timeoutMs }
     const look = ++this.#looks
     let found: TopicDescription | undefined
     try {
-      ;[found] = await blockingCall<TopicDescription[]>((done) =>
+      ;[found] = await this.#clients.question<TopicDescription[]>(timeoutMs, (done) =>
         this.#admin.describeTopics([name], options, done),
       )
     } catch (error) {
