@@ -71,6 +71,12 @@ export function failureOf(error: unknown): StatementFailure {
   return new StatementFailure(text, state, isFatal)
 }
 
+/** Thrown while the driver wrote a user's values: nothing was sent. */
+export function unsendable(error: unknown): StatementFailure {
+  const text = error instanceof Error ? error.message : String(error)
+  return new StatementFailure(`a parameter cannot be sent: ${text}`, undefined, false)
+}
+
 function memberOf(error: unknown, name: string): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined
   const value = Reflect.get(error, name)
@@ -97,13 +103,11 @@ export function queryFailed(error: unknown): Error {
   if (isSemelError(error)) return error
   const failure = failureOf(error)
   if (failure.isLost) return translated(failure, 'a statement of a user transaction', false)
-  return new SemelError(
-    'QUERY_FAILED',
-    `the statement failed: ${failure.message} (SQLSTATE ${failure.sqlState})`,
-    {
-      field: 'text',
-      retryable: failure.isPassing,
-      cause: failure,
-    },
-  )
+  const isSent = failure.sqlState !== undefined
+  const reason = isSent ? `${failure.message} (SQLSTATE ${failure.sqlState})` : failure.message
+  return new SemelError('QUERY_FAILED', `the statement failed: ${reason}`, {
+    field: isSent ? 'text' : 'params',
+    retryable: failure.isPassing,
+    cause: failure,
+  })
 }

@@ -2,7 +2,7 @@ import type { Row, SqlStatement, StatementAnswer, Unit, UnitTransaction } from '
 import { isSemelError, SemelError } from '../../errors.ts'
 import { queryClassOf, valueMapperOf } from './driver.ts'
 import { KeptStatements } from './kept-statements.ts'
-import { queryFailed, translated } from './postgres-errors.ts'
+import { queryFailed, translated, unsendable } from './postgres-errors.ts'
 import type { Session } from './session.ts'
 import { firstMark, laterMark, type RowContext, StatementRow } from './statement-row.ts'
 import { commit, rollback } from './transaction.ts'
@@ -46,12 +46,24 @@ export class PostgresTransaction implements UnitTransaction {
     // What changes tables takes no parameters.
     if (params.length === 0) this.#kept.forget()
     try {
-      const result = await this.#session.run(() => this.#session.client.query(text, params))
+      const values = this.#sendable(params)
+      const result = await this.#session.run(() => this.#session.client.query(text, values))
       this.#requireOpen()
       // Without `rowMode`, the driver gives rows as objects.
       return result.rows as readonly Row[]
     } catch (error) {
       throw queryFailed(error)
+    }
+  }
+
+  /** Parameters as the driver sends them. What it cannot send is the caller's mistake, not the connection's end. */
+  #sendable(params: readonly unknown[]): readonly unknown[] {
+    const mapper = this.#rowContext()?.mapper
+    if (mapper === undefined) return params
+    try {
+      return params.map(mapper)
+    } catch (error) {
+      throw unsendable(error)
     }
   }
 

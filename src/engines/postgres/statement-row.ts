@@ -1,7 +1,7 @@
 import type { Row, SqlStatement, StatementAnswer } from '../../engine/engine.ts'
 import type { PgClient, PgQuery, PgQueryClass, PgWire, ValueMapper } from './driver.ts'
 import type { KeptStatement, KeptStatements } from './kept-statements.ts'
-import { queryFailed } from './postgres-errors.ts'
+import { queryFailed, unsendable } from './postgres-errors.ts'
 
 /** The first mark of a row has a name of its own; all others share one, and the server finds the youngest. */
 export const firstMark = 'semel_mark_0'
@@ -130,7 +130,7 @@ export class StatementRow {
     try {
       wire.bind({ statement: part.kept?.name, values: params, valueMapper: mapper })
     } catch (error) {
-      this.#failure = { error }
+      this.#failure = { error: unsendable(error) }
       return false
     }
     if (known === undefined) wire.describe({ type: 'P' })
