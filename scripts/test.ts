@@ -68,9 +68,14 @@ const options = [
 
 // Two servers for all files: starting them again in each would cost more than many of the tests.
 const needServers = asked.some((file) => readFileSync(join(root, file), 'utf8').includes('postgres'))
+/** Hundreds of processes load the same sources: whoever comes later need not strip and compile them again. */
+const compileCache = join(root, 'node_modules/.cache/semel-tests')
 const servers = await startSharedPostgres(needServers ? [16, 18] : [])
 try {
-  process.exitCode = await run([process.execPath, ...options, ...rest, ...asked], servers.env)
+  process.exitCode = await run([process.execPath, ...options, ...rest, ...asked], {
+    NODE_COMPILE_CACHE: compileCache,
+    ...servers.env,
+  })
 } finally {
   await servers.stop()
 }
