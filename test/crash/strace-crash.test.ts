@@ -9,9 +9,9 @@ import { type Call, calls, killAtCalls } from './syscall-kills.ts'
 const chainLength = 6
 /** Points where a kill is tried, shared out among the calls. */
 const pointsMax: Readonly<Record<Call, number>> = {
-  pwrite64: 24,
-  fsync: 10,
-  fdatasync: 10,
+  pwrite64: 32,
+  fsync: 14,
+  fdatasync: 14,
   ftruncate: 1,
   unlink: 2,
 }
