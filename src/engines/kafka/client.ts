@@ -81,12 +81,16 @@ export class Clients {
 
   /**
    * A question of an admin client. One that finds no broker keeps two threads of the client busy, with nothing, until its
-   * time is over (librdkafka 2.15). So after one that got no answer, the next waits until a broker takes connections, twice
-   * as long as it may take itself. Then it is asked all the same: the client may know brokers that were not named to it.
+   * time is over (librdkafka 2.15). So after one that got no answer, the next waits until a broker takes connections, for
+   * `silentBrokerMs`. Then it is asked all the same: the client may know brokers that were not named to it.
    */
-  async question<T>(timeoutMs: number, start: (done: Done<T>) => unknown): Promise<T> {
+  async question<T>(start: (done: Done<T>) => unknown): Promise<T> {
     if (this.#isUnanswered)
-      await untilReachable(this.platform, placesOf(String(this.#shared['bootstrap.servers'])), 2 * timeoutMs)
+      await untilReachable(
+        this.platform,
+        placesOf(String(this.#shared['bootstrap.servers'])),
+        kafkaLimits.silentBrokerMs,
+      )
     try {
       const answer = await blockingCall(start)
       this.#isUnanswered = false

@@ -87,7 +87,7 @@ class OffsetQuestions {
       timeout: Math.min(this.#clients.operationMs, this.#patienceMs),
       isolationLevel: this.#isolationLevel,
     }
-    const answers = await this.#clients.question<OffsetAnswer[]>(options.timeout, (done) => {
+    const answers = await this.#clients.question<OffsetAnswer[]>((done) => {
       this.#admin.listOffsets([...wanted.values()], options, done)
     })
     return new Map(answers.map((answer) => [placeOf(answer), answer]))

@@ -116,7 +116,7 @@ export class TopicTable {
     const look = ++this.#looks
     let found: TopicDescription | undefined
     try {
-      ;[found] = await this.#clients.question<TopicDescription[]>(timeoutMs, (done) =>
+      ;[found] = await this.#clients.question<TopicDescription[]>((done) =>
         this.#admin.describeTopics([name], options, done),
       )
     } catch (error) {
