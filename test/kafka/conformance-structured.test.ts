@@ -1,0 +1,3 @@
+import { kafkaConformance } from '../rig/kafka/conformance.ts'
+
+kafkaConformance('structured')
