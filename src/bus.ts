@@ -148,6 +148,8 @@ export class Bus implements AsyncDisposable {
       if (!(each instanceof Topic)) throw invalidOption('topics', 'made by topic()', each)
       this.#requireTopic(each.name)
     }
+    const names = list.map(({ name }) => name)
+    this.#requireNewMember(settings.group, names)
     const target = this.#sinkOf(sink, 'consume')
     const context = {
       settings,
@@ -162,7 +164,6 @@ export class Bus implements AsyncDisposable {
       reached: new Map<string, number>(),
       storeNames: new Set<string>(),
     }
-    const names = list.map(({ name }) => name)
     // Whichever bus stops first takes the consumer along: it cannot do without either.
     const buses = [this, target]
     const consumer = new GroupConsumer(context, names, () => {
@@ -282,6 +283,17 @@ export class Bus implements AsyncDisposable {
         hint: 'use tx.emit, or set strict: false on the group if the event may be published twice',
       },
     )
+  }
+
+  /** The engine refuses a second member of a process, too, but only when it joins, which this call does not wait for. */
+  #requireNewMember(group: string, topicNames: readonly string[]): void {
+    for (const consumer of this.#consumers) {
+      if (!consumer.takes(group, this.#engine, topicNames)) continue
+      throw new SemelError('INVALID_GROUP', `this process consumes in group ${group} already`, {
+        field: 'group',
+        hint: 'raise `concurrency`, wait for stop() of the other consumer, or use another group',
+      })
+    }
   }
 
   #requireTopic(name: string): void {

@@ -78,32 +78,29 @@ export interface SemelErrorDetail {
   readonly cause?: unknown
 }
 
+const details = ['field', 'limit', 'actual', 'hint', 'index', 'earliest', 'end'] as const
+
 /** The one error class of Semel. Match on `code`; two copies of the package in one program still agree on it. */
 export class SemelError extends Error {
   override readonly name = 'SemelError'
   readonly code: ErrorCode
   readonly retryable: boolean
   readonly outcome: Outcome
-  readonly field: string | undefined
-  readonly limit: number | undefined
-  readonly actual: number | undefined
-  readonly hint: string | undefined
-  readonly index: number | undefined
-  readonly earliest: number | undefined
-  readonly end: number | undefined
+  declare readonly field: string | undefined
+  declare readonly limit: number | undefined
+  declare readonly actual: number | undefined
+  declare readonly hint: string | undefined
+  declare readonly index: number | undefined
+  declare readonly earliest: number | undefined
+  declare readonly end: number | undefined
 
   constructor(code: ErrorCode, message: string, detail: SemelErrorDetail = {}) {
     super(message, detail.cause === undefined ? undefined : { cause: detail.cause })
     this.code = code
     this.retryable = detail.retryable ?? false
     this.outcome = detail.outcome ?? 'not-applied'
-    this.field = detail.field
-    this.limit = detail.limit
-    this.actual = detail.actual
-    this.hint = detail.hint
-    this.index = detail.index
-    this.earliest = detail.earliest
-    this.end = detail.end
+    // Only what is known: a console shows the rest as undefined.
+    for (const name of details) if (detail[name] !== undefined) Object.assign(this, { [name]: detail[name] })
   }
 
   /** Plain data, for threads, logs and HTTP replies. Never holds the cause, which may hold secrets. */
@@ -114,7 +111,7 @@ export class SemelError extends Error {
       retryable: this.retryable,
       outcome: this.outcome,
     }
-    for (const name of ['field', 'limit', 'actual', 'hint', 'index', 'earliest', 'end'] as const) {
+    for (const name of details) {
       if (this[name] !== undefined) plain[name] = this[name]
     }
     return plain

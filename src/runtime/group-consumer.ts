@@ -1,4 +1,4 @@
-import type { Lease, Membership, OwnershipListener, Place } from '../engine/engine.ts'
+import type { Engine, Lease, Membership, OwnershipListener, Place } from '../engine/engine.ts'
 import { isSemelError } from '../errors.ts'
 import type { GroupSetting } from '../features/guarantees/clause.ts'
 import { redriveTopicName } from '../features/redrive-command.ts'
@@ -67,6 +67,12 @@ export class GroupConsumer implements Consumer, OwnershipListener {
   get promised(): GroupSetting {
     const { group, guarantee, retry } = this.#context.settings
     return { group, guarantee, onExhausted: retry.onExhausted }
+  }
+
+  /** Whether this member takes events of one of these topics for this group. A process does so once. */
+  takes(group: string, source: Engine, topicNames: readonly string[]): boolean {
+    const isOfGroup = group === this.group && source === this.#context.source
+    return isOfGroup && topicNames.some((name) => this.#topicNames.includes(name))
   }
 
   start(): void {

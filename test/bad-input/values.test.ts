@@ -446,6 +446,15 @@ describe('bad options', () => {
     await refuses('a typo', { code: 'UNKNOWN_OPTION' }, () => sqlite({ file: 'x', lockWait: 5 } as never))
   })
 
+  test('a group is consumed once in a process, until its member has stopped', async () => {
+    await using bus = await openBus({ engine: memory(), topics: [anything] })
+    const consume = () => bus.consume(anything, { group: 'g' }, () => undefined)
+    const member = consume()
+    await refuses('a second member', { code: 'INVALID_GROUP', field: 'group' }, consume)
+    await member.stop()
+    await consume().ready()
+  })
+
   test('consume', async () => {
     await using bus = await openBus({ engine: memory(), topics: [anything] })
     const handler = () => undefined
