@@ -42,7 +42,9 @@ export const limits = {
   windowEventsDefault: 16_000,
   unitEventsMax: 10_000,
   unitBytesMax: 16 * mib,
+  /** From then on a unit with SQL takes no more statements; somewhat later, not even those that were sent ahead. */
   sqlUnitAgeMsMax: 200,
+  sqlUnitOverdueMs: 300,
   finishedRangesMax: 16_000,
   emitsPerEventMax: 10_000,
   hotStateEntriesMax: 200_000,

@@ -2,6 +2,7 @@ import type { Engine, Lease, Row, SqlStatement, StatementAnswer, UnitTransaction
 import { SemelError } from '../errors.ts'
 import { limits } from '../limits.ts'
 import type { Slot } from './slot.ts'
+import { StatementsTogether } from './statements-together.ts'
 
 interface Waiter {
   readonly slot: Slot
@@ -17,10 +18,8 @@ interface SentRow {
   /** Known once it was answered. */
   answers: readonly StatementAnswer[] | undefined
   readonly answered: Promise<void>
+  roundTripMs: number
 }
-
-/** Statements in one round trip. */
-const togetherMax = 32
 
 /**
  * The one database transaction of a task's open unit, lent to one event at a time.
@@ -50,10 +49,7 @@ export class SqlSession {
   #row: SentRow | undefined
   /** The holder's place among them. */
   #place = 0
-  /** How many are sent together next. */
-  #togetherNext = togetherMax
-  /** Whether nobody of those sent together has run another statement or failed. */
-  #isSmooth = true
+  readonly #together = new StatementsTogether()
   #turning = false
   #frozen = false
   /** Statements that are being undone: nothing else is sent until they are. */
@@ -78,7 +74,11 @@ export class SqlSession {
 
   /** Whether the open transaction should end soon, so that others get at the database. */
   get isOld(): boolean {
-    return this.#transaction !== undefined && this.#now() - this.#openedMs >= limits.sqlUnitAgeMsMax
+    return this.#isOlderThan(limits.sqlUnitAgeMsMax)
+  }
+
+  #isOlderThan(ms: number): boolean {
+    return this.#transaction !== undefined && this.#now() - this.#openedMs >= ms
   }
 
   get client(): unknown {
@@ -100,7 +100,7 @@ export class SqlSession {
       )
     }
     if (this.#holder === slot && !this.#turning) {
-      this.#sendFewer()
+      this.#together.fewer(this.#place)
       await this.#undoFrom(this.#place + 1)
       return undefined
     }
@@ -122,7 +122,7 @@ export class SqlSession {
 
   /** The event succeeded and asks for nothing more: its turn is over at once. Otherwise it has to `leave`. */
   pass(slot: Slot): boolean {
-    if (this.#holder !== slot || this.#undoing > 0 || this.isOld) return false
+    if (this.#holder !== slot || this.#undoing > 0 || this.#isOlderThan(limits.sqlUnitOverdueMs)) return false
     if (this.#waiters.some((waiter) => waiter.slot === slot)) return false
     this.#endTurn()
     return true
@@ -142,18 +142,17 @@ export class SqlSession {
     }
     if (this.#holder !== slot) return
     if (!keep) {
-      this.#sendFewer()
+      this.#together.fewer(this.#place)
       await (this.#ahead.length > 0 ? this.#undoFrom(this.#place, slot) : this.#transaction?.restore())
-      // The unit shall end soon: those behind get their turn in the next one.
-    } else if (this.isOld) await this.#undoFrom(this.#place + 1)
+      // The unit shall end now: those behind get their turn in the next one.
+    } else if (this.#isOlderThan(limits.sqlUnitOverdueMs)) await this.#undoFrom(this.#place + 1)
     if (this.#holder === slot) this.#endTurn()
   }
 
   #endTurn(): void {
     if (++this.#place < this.#ahead.length) this.#lendAhead()
     else {
-      if (this.#isSmooth && this.#ahead.length > 0)
-        this.#togetherNext = Math.min(togetherMax, this.#togetherNext * 2)
+      if (this.#ahead.length > 0) this.#together.ended(this.#ahead.length, this.#row!.roundTripMs)
       this.#ahead = []
       this.#holder = undefined
       this.#next()
@@ -225,15 +224,18 @@ export class SqlSession {
     const slots = new Set<Slot>()
     for (const waiter of this.#waiters) {
       const { slot, statement } = waiter
-      if (statement === undefined || slots.has(slot) || together.length === this.#togetherNext) break
+      if (statement === undefined || slots.has(slot) || together.length === this.#together.next) break
       slots.add(slot)
       together.push(waiter)
     }
+    const sentMs = this.#now()
     const row: SentRow = {
       answers: undefined,
       answered: queryAhead(together.map(({ statement }) => statement!)).then((answers) => {
         row.answers = answers
+        row.roundTripMs = this.#now() - sentMs
       }),
+      roundTripMs: 0,
     }
     // Who is not told yet shall not make an error that nobody handles.
     row.answered.catch(() => undefined)
@@ -241,14 +243,8 @@ export class SqlSession {
     this.#ahead = together
     this.#row = row
     this.#place = 0
-    this.#isSmooth = true
+    this.#together.sent()
     this.#lendAhead()
-  }
-
-  /** The holder wants more than its first statement, or nothing: as many as got through before it are enough. */
-  #sendFewer(): void {
-    this.#togetherNext = Math.max(1, this.#place)
-    this.#isSmooth = false
   }
 
   #lendAhead(): void {
@@ -264,7 +260,7 @@ export class SqlSession {
     this.#holder = slot
     const isOf = (waiter: Waiter): boolean => waiter.slot === slot
     if (!this.#waiters.some(isOf)) return
-    this.#sendFewer()
+    this.#together.fewer(this.#place)
     const more = this.#waiters.filter(isOf)
     this.#waiters = this.#waiters.filter((waiter) => !isOf(waiter))
     this.#undoFrom(this.#place + 1).then(

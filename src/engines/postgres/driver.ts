@@ -21,7 +21,7 @@ export interface PgStatement {
 
 /** Messages of the protocol, as the driver writes them. */
 export interface PgWire {
-  readonly stream: { cork?(): void; uncork?(): void }
+  readonly stream: { readonly writable: boolean; write(bytes: Uint8Array): unknown }
   readonly parsedStatements: object
   readonly submittedNamedStatements: object
   parse(message: object): void
@@ -87,7 +87,7 @@ export function valueMapperOf(Query: PgQueryClass): ValueMapper | undefined {
   let mapper: ValueMapper | undefined
   const ignored = (): undefined => undefined
   new Query({ text: 'select $1', values: [0] }, undefined, ignored).submit({
-    stream: {},
+    stream: { writable: true, write: ignored },
     parsedStatements: {},
     submittedNamedStatements: {},
     parse: ignored,

@@ -7,6 +7,7 @@ import type { Session } from './session.ts'
 import { firstMark, laterMark, type RowContext, StatementRow } from './statement-row.ts'
 import { commit, rollback } from './transaction.ts'
 import { unitRequest } from './write-requests.ts'
+import type { WriteRound } from './write-round.ts'
 import type { Writer } from './writer.ts'
 
 const markSql = `savepoint ${firstMark}`
@@ -176,23 +177,28 @@ export class PostgresTransaction implements UnitTransaction {
       this.#requireOpen()
       await this.#writer.prepare(round)
       await this.#requireSame()
+      const topics = new Set(unit.appends.map(({ topic }) => topic))
+      await this.#writer.inTurn(topics, () => this.#write(round, answer))
+    } catch (error) {
+      if (this.#session.isInTransaction) await rollback(this.#session)
+      throw isSemelError(error) ? error : translated(error, 'committing a user transaction', false)
+    }
+  }
+
+  /** Ends the transaction in any case: its locks are not to outlive its turn. */
+  async #write(round: WriteRound, answer: Promise<void>): Promise<void> {
+    try {
       const written = await this.#writer.writeInside(this.#session, round)
-      if (written === undefined) return await this.#refused(answer)
+      if (written === undefined) return await answer
       const conflict = written.planned[0]!.plan.failures.get(0)
       if (conflict !== undefined) throw conflict
       await commitOrUnknown(this.#session)
       round.settle(written)
       round.answer(written)
       this.#writer.noteWritten(written)
-    } catch (error) {
-      await rollback(this.#session)
-      throw isSemelError(error) ? error : translated(error, 'committing a user transaction', false)
+    } finally {
+      if (this.#session.isInTransaction) await rollback(this.#session)
     }
-  }
-
-  async #refused(answer: Promise<void>): Promise<void> {
-    await rollback(this.#session)
-    await answer
   }
 
   async #command(text: string): Promise<void> {

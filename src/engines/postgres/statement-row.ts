@@ -1,6 +1,7 @@
 import type { Row, SqlStatement, StatementAnswer } from '../../engine/engine.ts'
 import type { PgClient, PgQuery, PgQueryClass, PgWire, ValueMapper } from './driver.ts'
 import type { KeptStatement, KeptStatements } from './kept-statements.ts'
+import { inOneWrite } from './one-write.ts'
 import { queryFailed, unsendable } from './postgres-errors.ts'
 
 /** The first mark of a row has a name of its own; all others share one, and the server finds the youngest. */
@@ -102,22 +103,21 @@ export class StatementRow {
   }
 
   submit(wire: PgWire): null {
-    wire.stream.cork?.()
-    try {
-      for (const command of this.#commands) this.#context.kept.run(wire, command)
-      let isSafe = true
-      for (const part of this.#parts) {
-        part.isMarked = !isSafe
-        if (part.isMarked) this.#context.kept.run(wire, `savepoint ${laterMark}`)
-        isSafe = this.#send(wire, part)
-        // A parameter that the driver cannot send; the server will not hear of the rest.
-        if (this.#failure !== undefined) break
-      }
-      wire.sync()
-    } finally {
-      wire.stream.uncork?.()
-    }
+    inOneWrite(wire, (gathering) => this.#compose(gathering))
     return null
+  }
+
+  #compose(wire: PgWire): void {
+    for (const command of this.#commands) this.#context.kept.run(wire, command)
+    let isSafe = true
+    for (const part of this.#parts) {
+      part.isMarked = !isSafe
+      if (part.isMarked) this.#context.kept.run(wire, `savepoint ${laterMark}`)
+      isSafe = this.#send(wire, part)
+      // A parameter that the driver cannot send; the server will not hear of the rest.
+      if (this.#failure !== undefined) break
+    }
+    wire.sync()
   }
 
   /** Answers whether it gives no rows, as the server has told before. */

@@ -32,6 +32,8 @@ export class Writer {
   #queue: WriteRequest[] = []
   #running: Promise<void> | undefined
   #companyUntil = 0
+  /** By topic: when the units that had their turns before have been written. */
+  readonly #turns = new Map<string, Promise<unknown>>()
   commits = 0
   requests = 0
 
@@ -52,6 +54,18 @@ export class Writer {
   /** What `writeInside` needs to know, over another connection: it must outlive a rollback. */
   async prepare(round: WriteRound): Promise<void> {
     await this.#parts.servers.use((session) => round.prepare(session))
+  }
+
+  /**
+   * Units of users' transactions that append to the same topic take turns here. The server lets only one of them write
+   * at a time; whoever waited there would find that another had written, and send all of its unit again.
+   */
+  async inTurn<T>(topics: Iterable<string>, write: () => Promise<T>): Promise<T> {
+    const names = [...topics]
+    const turn = Promise.all(names.map((name) => this.#turns.get(name))).then(write)
+    const over = turn.catch(() => undefined)
+    for (const name of names) this.#turns.set(name, over)
+    return await turn
   }
 
   /** Writes inside a transaction that somebody else began and will end. Undefined: refused. */
