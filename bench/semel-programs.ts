@@ -61,17 +61,20 @@ export async function processAtLeastOnce(bus: Bus, count: number): Promise<Figur
   return { eventsPerSecond: rate(count, started) }
 }
 
-/** One state change and one emitted event each; `also` may do more in the same unit. */
+/** One state change and one emitted event each; `more.also` may do more in the same unit. */
 export async function processExactlyOnce(
   bus: Bus,
   count: number,
-  also?: (order: Order, tx: Transaction) => Promise<unknown>,
+  more?: {
+    readonly concurrency: number
+    readonly also: (order: Order, tx: Transaction) => Promise<unknown>
+  },
 ): Promise<Figures> {
   await publishBacklog(bus, count)
   const started = performance.now()
-  bus.consume(orders, { group: 'bench' }, async (event, tx) => {
+  bus.consume(orders, { group: 'bench', concurrency: more?.concurrency }, async (event, tx) => {
     await sumPerCustomer(event, tx)
-    if (also !== undefined) await also(event.data, tx)
+    if (more !== undefined) await more.also(event.data, tx)
   })
   // The last unit counts too: measured until everything emitted is in the log.
   while ((await emitted(bus)) < count) await pause(emittedPollMs)

@@ -111,6 +111,9 @@ export const processExactlyOnce: BenchCase = {
   },
 }
 
+/** Handlers at once, of each partition: so many statements can travel together. The default is 16. */
+const sqlConcurrency = 128
+
 export const processWithSql: BenchCase = {
   name: 'process-with-sql',
   figure: 'eventsPerSecond',
@@ -123,9 +126,11 @@ export const processWithSql: BenchCase = {
       await pool.query('drop table if exists hand_row; create table hand_row (customer text, total int)')
       await pool.end()
       await using bus = await openPostgresBus()
-      return await processExactlyOnceOn(bus, 200_000, ({ customer, total }, tx) =>
-        tx.query('insert into hand_row values ($1, $2)', [customer, total]),
-      )
+      return await processExactlyOnceOn(bus, 200_000, {
+        concurrency: sqlConcurrency,
+        also: ({ customer, total }, tx) =>
+          tx.query('insert into hand_row values ($1, $2)', [customer, total]),
+      })
     },
   },
 }

@@ -41,6 +41,9 @@ export class SqlSession {
   readonly #signal: AbortSignal
   readonly #now: () => number
   #waiters: Waiter[] = []
+  /** Slots that asked, until they leave; and those that asked again before: only they can be among the waiters twice. */
+  readonly #asked = new Set<Slot>()
+  readonly #askedAgain = new Set<Slot>()
   #transaction: UnitTransaction | undefined
   #openedMs = 0
   #holder: Slot | undefined
@@ -89,25 +92,21 @@ export class SqlSession {
    * Makes `slot` the holder, waiting for its turn. `statement` is what it will run first; the rows are the answer if it
    * ran meanwhile, otherwise it is for the caller to run.
    */
-  async enter(slot: Slot, statement?: SqlStatement): Promise<readonly Row[] | undefined> {
-    if (this.#engine.facts.sql === undefined) {
-      throw new SemelError(
-        'UNSUPPORTED',
-        `tx.query needs an engine with SQL; ${this.#engine.facts.name} has none`,
-        {
-          field: 'tx.query',
-        },
-      )
-    }
-    if (this.#holder === slot && !this.#turning) {
-      this.#together.fewer(this.#place)
-      await this.#undoFrom(this.#place + 1)
-      return undefined
-    }
-    return await new Promise((resolve, reject) => {
+  enter(slot: Slot, statement?: SqlStatement): Promise<readonly Row[] | undefined> {
+    if (this.#engine.facts.sql === undefined) return Promise.reject(withoutSql(this.#engine.facts.name))
+    if (this.#holder === slot && !this.#turning) return this.#stay()
+    return new Promise((resolve, reject) => {
+      if (this.#asked.has(slot)) this.#askedAgain.add(slot)
+      else this.#asked.add(slot)
       this.#waiters.push({ slot, statement, resolve, reject })
       this.#next()
     })
+  }
+
+  /** The holder wants to run another statement. */
+  async #stay(): Promise<undefined> {
+    this.#together.fewer(this.#place)
+    await this.#undoFrom(this.#place + 1)
   }
 
   async query({ text, params }: SqlStatement): Promise<readonly Row[]> {
@@ -123,13 +122,15 @@ export class SqlSession {
   /** The event succeeded and asks for nothing more: its turn is over at once. Otherwise it has to `leave`. */
   pass(slot: Slot): boolean {
     if (this.#holder !== slot || this.#undoing > 0 || this.#isOlderThan(limits.sqlUnitOverdueMs)) return false
-    if (this.#waiters.some((waiter) => waiter.slot === slot)) return false
+    if (this.#isWaitingToo(slot)) return false
+    this.#forget(slot)
     this.#endTurn()
     return true
   }
 
   /** The event settled. Resolves when its statements are kept or undone. */
   async leave(slot: Slot, keep: boolean): Promise<void> {
+    this.#forget(slot)
     const gone = this.#waiters.filter((waiter) => waiter.slot === slot)
     this.#waiters = this.#waiters.filter((waiter) => waiter.slot !== slot)
     const sent = this.#ahead.findIndex((waiter, n) => n > this.#place && waiter.slot === slot)
@@ -147,6 +148,16 @@ export class SqlSession {
       // The unit shall end now: those behind get their turn in the next one.
     } else if (this.#isOlderThan(limits.sqlUnitOverdueMs)) await this.#undoFrom(this.#place + 1)
     if (this.#holder === slot) this.#endTurn()
+  }
+
+  /** Whether the slot has more to ask than what it had its turn for. */
+  #isWaitingToo(slot: Slot): boolean {
+    return this.#askedAgain.has(slot) && this.#waiters.some((waiter) => waiter.slot === slot)
+  }
+
+  #forget(slot: Slot): void {
+    this.#asked.delete(slot)
+    this.#askedAgain.delete(slot)
   }
 
   #endTurn(): void {
@@ -258,8 +269,8 @@ export class SqlSession {
   /** Whatever else the event asked for at once may go on with it. */
   #lendTo({ slot }: Waiter): void {
     this.#holder = slot
+    if (!this.#isWaitingToo(slot)) return
     const isOf = (waiter: Waiter): boolean => waiter.slot === slot
-    if (!this.#waiters.some(isOf)) return
     this.#together.fewer(this.#place)
     const more = this.#waiters.filter(isOf)
     this.#waiters = this.#waiters.filter((waiter) => !isOf(waiter))
@@ -293,4 +304,10 @@ export class SqlSession {
 function answer({ resolve, reject }: Waiter, given: StatementAnswer): void {
   if (given instanceof Error) reject(given)
   else resolve(given)
+}
+
+function withoutSql(engine: string): SemelError {
+  return new SemelError('UNSUPPORTED', `tx.query needs an engine with SQL; ${engine} has none`, {
+    field: 'tx.query',
+  })
 }

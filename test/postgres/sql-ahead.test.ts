@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import type { Engine, SqlStatement } from '../../src/engine/engine.ts'
 import { postgres } from '../../src/engines/postgres/index.ts'
 import { hasCode, openBus, topic } from '../../src/index.ts'
+import { limits } from '../../src/limits.ts'
 import { SeededRandom } from '../../src/platform/seeded-random.ts'
 import { Slot } from '../../src/runtime/slot.ts'
 import { SqlSession } from '../../src/runtime/sql-session.ts'
@@ -150,6 +151,71 @@ async function sentFor(count: number, statementsOf: (n: number) => number): Prom
   await session.takeTransaction()!.rollback()
   return sent
 }
+
+/** Three events whose statements were sent together by a clock of the test's; the first has its turn. */
+async function threeAhead(engines: Engines, clock: { nowMs: number }) {
+  const one = await engines.open()
+  await one.declare()
+  const table = `${engines.schema.name}.row`
+  await using client = await openClient(server.url)
+  await client.query(`create table ${table} (n integer)`)
+  const sent = { rows: 0, statements: 0 }
+  const session = new SqlSession(counting(one.engine, sent), await one.lease(), never, () => clock.nowMs)
+  const slots = [0, 1, 2, 3].map(
+    (n) => new Slot({ offset: n, key: `k${n}`, id: `e${n}`, appendTime: 0 } as never),
+  )
+  const answered: number[] = []
+  const enter = (n: number): Promise<unknown> =>
+    session
+      .enter(slots[n]!, { text: `insert into ${table} values ($1)`, params: [n] })
+      .then(() => answered.push(n))
+  const entered = [enter(0), enter(1), enter(2)]
+  await entered[0]
+  assert.deepEqual(sent, { rows: 1, statements: 3 })
+  return { session, slots, sent, entered, enter, answered, table }
+}
+
+test('an old transaction takes nobody else; those whose statements were sent have their turns', async () => {
+  await using engines = new Engines(server)
+  const clock = { nowMs: 0 }
+  const { session, slots, sent, entered, enter, answered, table } = await threeAhead(engines, clock)
+  clock.nowMs = limits.sqlUnitAgeMsMax
+  const fourth = enter(3)
+  for (const n of [0, 1, 2]) {
+    await entered[n]
+    assert.ok(session.pass(slots[n]!))
+  }
+  assert.equal(session.busy, false)
+  assert.deepEqual([answered, sent.statements], [[0, 1, 2], 3], 'nothing was undone and sent again')
+  const old = session.takeTransaction()!
+  assert.deepEqual(await old.query(`select count(*)::integer as n from ${table}`, []), [{ n: 3 }])
+  session.thaw()
+  await fourth
+  assert.ok(session.pass(slots[3]!))
+  await session.takeTransaction()!.rollback()
+  await old.rollback()
+})
+
+test('an overdue transaction ends with the event that has it; the statements behind it wait for the next', async () => {
+  await using engines = new Engines(server)
+  const clock = { nowMs: 0 }
+  const { session, slots, sent, entered, answered, table } = await threeAhead(engines, clock)
+  clock.nowMs = limits.sqlUnitOverdueMs
+  assert.equal(session.pass(slots[0]!), false)
+  await session.leave(slots[0]!, true)
+  assert.equal(session.busy, false)
+  assert.deepEqual(answered, [0])
+  const old = session.takeTransaction()!
+  assert.deepEqual(await old.query(`select n from ${table}`, []), [{ n: 0 }])
+  await old.rollback()
+  session.thaw()
+  for (const n of [1, 2]) {
+    await entered[n]
+    assert.ok(session.pass(slots[n]!))
+  }
+  assert.deepEqual(sent, { rows: 2, statements: 5 })
+  await session.takeTransaction()!.rollback()
+})
 
 test('where each handler runs several statements, theirs are not sent ahead to be undone', async () => {
   const count = 100

@@ -100,3 +100,38 @@ test('readers at the ends of their partitions ask together, and each hears of it
   await pool.end()
   await schema.drop()
 })
+
+test('units with SQL of several partitions that emit to one topic: each is written once', async () => {
+  const schema = freshSchema(server)
+  const steps = topic<{ key: string }>('steps', { partitions: 4, key: ({ key }) => key })
+  const sums = topic<number>('sums', { partitions: 1 })
+  const texts: string[] = []
+  const pool = watchedPool(texts)
+  let handled = 0
+  let units = 0
+  const onCommit = (unit: unknown): void => {
+    units++
+    handled += (unit as { events: number }).events
+  }
+  {
+    await using bus = await openBus({
+      engine: postgres({ pool, schema: schema.name }),
+      topics: [steps, sums],
+    })
+    const table = `${schema.name}.step`
+    await pool.query(`create table ${table} (key text)`)
+    await bus.publishMany(Array.from({ length: events }, (_, n) => steps.event({ key: `k${n}` })))
+    texts.length = 0
+    channels.commit.subscribe(onCommit)
+    bus.consume(steps, { group: 'g' }, async ({ data: { key } }, tx) => {
+      await tx.query(`insert into ${table} values ($1)`, [key])
+      tx.emit(sums, 1)
+    })
+    await until(() => handled === events)
+    channels.commit.unsubscribe(onCommit)
+  }
+  assert.ok(units >= 4, `${units} units`)
+  assert.equal(texts.filter((text) => text.includes('.write(')).length, units)
+  await pool.end()
+  await schema.drop()
+})

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Writable } from 'node:stream'
 import { test } from 'node:test'
 import type { SqlStatement, StatementAnswer, UnitTransaction } from '../../src/engine/engine.ts'
 import { postgres } from '../../src/engines/postgres/index.ts'
@@ -78,6 +79,24 @@ test('statements that give no rows share a mark; those behind one that gives row
   await table.open.rollback()
 })
 
+test('all that is sent together goes out in one write', async () => {
+  await using engines = new Engines(server)
+  const table = await openTable(engines)
+  // The driver's own client: what it writes to its socket.
+  const { stream } = (table.open.client as { connection: { stream: Writable } }).connection
+  const write = stream.write.bind(stream)
+  let writes = 0
+  stream.write = (...given: unknown[]): boolean => {
+    writes++
+    return Reflect.apply(write, undefined, given)
+  }
+  const answers = await table.ahead(table.insert(1), table.insertGiving(2), table.insert(3))
+  assert.deepEqual(answers, [[], [{ n: 2 }], []])
+  assert.equal(writes, 1)
+  stream.write = write
+  await table.open.rollback()
+})
+
 test('undoing from any place keeps what is before it, whatever has a mark', async () => {
   await using engines = new Engines(server)
   const table = await openTable(engines)
@@ -141,28 +160,47 @@ test('what cannot be run again ends the transaction: nothing of it is committed'
 
 const retry = { attempts: 3, baseDelayMs: 1, maxDelayMs: 4 }
 const count = 300
+const stepTopic = topic<{ key: string; n: number }>('steps', { partitions: 1, key: ({ key }) => key })
 
-test('handlers that fail among others: each row once, and nobody else runs again or is charged an attempt (X1, L3)', async () => {
+/** A bus with `count` events, and a table of the user's. */
+async function openSteps() {
   const schema = freshSchema(server)
-  const steps = topic<{ key: string; n: number }>('steps', { partitions: 1, key: ({ key }) => key })
-  await using bus = await openBus({
+  const bus = await openBus({
     engine: postgres({ url: server.url, schema: schema.name }),
-    topics: [steps],
+    topics: [stepTopic],
   })
   const table = `${schema.name}.step`
-  await using client = await openClient(server.url)
+  const client = await openClient(server.url)
   await client.query(`create table ${table} (n integer)`)
+  await bus.publishMany(Array.from({ length: count }, (_, n) => stepTopic.event({ key: `k${n}`, n })))
+  return {
+    bus,
+    table,
+    rows: async (): Promise<number[]> => {
+      const result = await client.query<{ n: number }>(`select n from ${table} order by n`)
+      return result.rows.map(({ n }) => n)
+    },
+    [Symbol.asyncDispose]: async (): Promise<void> => {
+      await bus.stop()
+      await client.end()
+      await schema.drop()
+    },
+  }
+}
+
+test('handlers that fail among others: each row once, and nobody else runs again or is charged an attempt (X1, L3)', async () => {
+  await using steps = await openSteps()
+  const { bus, table } = steps
   let resets = 0
   const onReset = (): void => {
     resets++
   }
   channels.reset.subscribe(onReset)
-  await bus.publishMany(Array.from({ length: count }, (_, n) => steps.event({ key: `k${n}`, n })))
   const attempts: number[][] = Array.from({ length: count }, () => [])
   const isPoison = (n: number): boolean => n % 50 === 25
   const isWrong = (n: number): boolean => n % 50 === 35
   const isFlaky = (n: number): boolean => n % 20 === 7
-  bus.consume(steps, { group: 'g', retry }, async ({ data: { n }, attempt }, tx) => {
+  bus.consume(stepTopic, { group: 'g', retry }, async ({ data: { n }, attempt }, tx) => {
     attempts[n]!.push(attempt)
     await tx.query(`insert into ${table} values ($1)`, [n])
     // The server refuses one; the driver cannot even send the other.
@@ -176,17 +214,13 @@ test('handlers that fail among others: each row once, and nobody else runs again
   const kept = all.filter((n) => !isDead(n))
   const expected = [...kept, ...kept.filter((n) => n % 15 === 4).map((n) => n + 1000)]
   const dead = all.filter(isDead)
-  const rows = async (): Promise<number[]> => {
-    const result = await client.query<{ n: number }>(`select n from ${table} order by n`)
-    return result.rows.map(({ n }) => n)
-  }
   await until(async () => {
     const letters = await bus.deadLetters('g').list()
-    return letters.length === dead.length && (await rows()).length === expected.length
+    return letters.length === dead.length && (await steps.rows()).length === expected.length
   })
   for (const n of all)
     assert.deepEqual(attempts[n], isDead(n) || isFlaky(n) ? [1, 2, 3] : [1], `attempts of event ${n}`)
-  assert.deepEqual(await rows(), expected)
+  assert.deepEqual(await steps.rows(), expected)
   const letters = await bus.deadLetters('g').list()
   assert.deepEqual(
     letters.map(({ event, attempts: made }) => [(event.data as { n: number }).n, made]),
@@ -194,23 +228,13 @@ test('handlers that fail among others: each row once, and nobody else runs again
   )
   assert.equal(resets, 0)
   channels.reset.unsubscribe(onReset)
-  await bus.stop()
-  await schema.drop()
 })
 
 test('a handler that catches the error of its statement and fails no more takes nobody else with it (X1)', async () => {
-  const schema = freshSchema(server)
-  const steps = topic<{ key: string; n: number }>('steps', { partitions: 1, key: ({ key }) => key })
-  await using bus = await openBus({
-    engine: postgres({ url: server.url, schema: schema.name }),
-    topics: [steps],
-  })
-  const table = `${schema.name}.step`
-  await using client = await openClient(server.url)
-  await client.query(`create table ${table} (n integer)`)
-  await bus.publishMany(Array.from({ length: count }, (_, n) => steps.event({ key: `k${n}`, n })))
+  await using steps = await openSteps()
+  const { bus, table } = steps
   const caught = new Set<number>()
-  bus.consume(steps, { group: 'g', retry }, async ({ data: { n } }, tx) => {
+  bus.consume(stepTopic, { group: 'g', retry }, async ({ data: { n } }, tx) => {
     if (n % 60 === 30 && !caught.has(n)) {
       caught.add(n)
       const wrong = n % 120 === 30 ? 'not a number' : { big: 1n }
@@ -219,16 +243,10 @@ test('a handler that catches the error of its statement and fails no more takes 
       )
     } else await tx.query(`insert into ${table} values ($1)`, [n])
   })
-  const rows = async (): Promise<number[]> => {
-    const result = await client.query<{ n: number }>(`select n from ${table} order by n`)
-    return result.rows.map(({ n }) => n)
-  }
-  await until(async () => (await rows()).length >= count)
+  await until(async () => (await steps.rows()).length >= count)
   assert.deepEqual(
-    await rows(),
+    await steps.rows(),
     Array.from({ length: count }, (_, n) => n),
   )
   assert.equal(caught.size, 5)
-  await bus.stop()
-  await schema.drop()
 })
