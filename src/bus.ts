@@ -27,6 +27,7 @@ import {
   snapshot,
 } from './runtime/prepare-call.ts'
 import { type CallResult, Publisher } from './runtime/publisher.ts'
+import { TaskMemory } from './runtime/task-memory.ts'
 import { type BusStatus, StatusReader } from './status.ts'
 
 export interface PublishOptions {
@@ -73,6 +74,7 @@ export class Bus implements AsyncDisposable {
   readonly #ids: UuidV7Generator
   readonly #status: StatusReader
   readonly #consumers = new Set<GroupConsumer>()
+  readonly #memory = new TaskMemory()
   readonly #readers = new AbortController()
   #stopped: Promise<void> | undefined
   /** Calls whose schemas answer later, and what was called behind them (P2). */
@@ -158,6 +160,7 @@ export class Bus implements AsyncDisposable {
       sink: target.#engine,
       platform: this.#options.platform,
       counters: new GroupCounters(),
+      memory: this.#memory,
       topics: this.#topics,
       emittable: target.#topics,
       ids: this.#ids,

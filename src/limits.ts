@@ -36,12 +36,16 @@ export const limits = {
 
   readEventsMax: 4_000,
   readBytesMax: 8 * mib,
+  /** Events that the tasks of a bus have read and not passed yet, their objects counted as well. */
+  readAheadBytesMax: 32 * mib,
 
   concurrencyDefault: 16,
   concurrencyMax: 10_000,
   windowEventsDefault: 16_000,
   unitEventsMax: 10_000,
   unitBytesMax: 16 * mib,
+  /** The open units of all tasks of a bus, and as much again that is being committed. */
+  openUnitsBytesMax: 64 * mib,
   /** From then on a unit with SQL takes no more statements; somewhat later, not even those that were sent ahead. */
   sqlUnitAgeMsMax: 200,
   sqlUnitOverdueMs: 300,

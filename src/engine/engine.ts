@@ -190,8 +190,18 @@ export interface ReadRequest {
   readonly isTold?: boolean
 }
 
+/** Makes an event's data anew: handlers may change what they are given. */
+export type DataCopy = () => unknown
+
 export interface ReadResult {
   readonly events: readonly StoredEvent[]
+  /**
+   * Event by event, what makes its data anew for a further attempt, where the engine can without a read. The session
+   * reads the others again.
+   */
+  readonly copies?: readonly (DataCopy | undefined)[]
+  /** About how much they take as stored, as counted against `maxBytes`. */
+  readonly bytes: number
   /** Where the next read starts. Greater than the last offset + 1 where offsets have holes. */
   readonly next: number
   /** One past the last committed offset at the time of the read. */

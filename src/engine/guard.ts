@@ -254,8 +254,10 @@ function checkAppended({ batches, calls }: AppendGroup, result: AppendResult): v
   }
 }
 
-function checkReadResult({ offset, maxEvents }: ReadRequest, { events, next, end }: ReadResult): void {
+function checkReadResult(request: ReadRequest, { events, bytes, next, end }: ReadResult): void {
+  const { offset, maxEvents, maxBytes } = request
   assert(events.length <= maxEvents, 'a read keeps to its limit')
+  assert(events.length <= 1 || bytes <= maxBytes, 'a read of several events keeps to its bytes')
   assert(next >= offset && next <= end, 'a read goes forward and ends in the log')
   if (events.length === 0) return
   assert(events[0]!.offset >= offset && events.at(-1)!.offset < next, 'a read answers what it was asked for')

@@ -74,7 +74,7 @@ export class Committer {
 
   /** Whether the open unit may take another event. */
   get hasRoom(): boolean {
-    return this.#events < limits.unitEventsMax && this.#bytes < limits.unitBytesMax
+    return this.#events < limits.unitEventsMax && this.#bytes < this.#context.memory.unitBytes
   }
 
   /** Whether a unit is on its way to the engine. */
@@ -155,7 +155,8 @@ export class Committer {
   }
 
   #isDue(): boolean {
-    if (this.#events >= unitEventsTarget || this.#bytes >= limits.unitBytesMax || this.#sql.isOld) return true
+    const isFull = this.#events >= unitEventsTarget || this.#bytes >= this.#context.memory.unitBytes
+    if (isFull || this.#sql.isOld) return true
     return (
       this.#events > 0 &&
       this.#context.platform.clock.monotonic() - this.#openedMs >= this.#context.settings.unitAgeMs

@@ -1,3 +1,4 @@
+import type { DataCopy } from '../engine/engine.ts'
 import type { StoredEvent } from '../event/event.ts'
 import type { EventTransaction } from './event-transaction.ts'
 
@@ -12,10 +13,14 @@ import type { EventTransaction } from './event-transaction.ts'
 export class Slot {
   /** Dropped as soon as it is done, so a stuck neighbour holds no memory. */
   event: StoredEvent | undefined
+  /** Makes the event's data anew, if that takes no read. */
+  copy: DataCopy | undefined
   readonly offset: number
   readonly key: string | null
   readonly id: string
   readonly appendTime: number
+  /** What it holds in memory, until it is done. */
+  bytes = 0
   attempt = 0
   done = false
   startedMs = 0
@@ -23,8 +28,9 @@ export class Slot {
   /** Set if this is not live traffic but a dead letter on its way back. */
   readonly redrive: Redrive | undefined
 
-  constructor(event: StoredEvent, redrive?: Redrive) {
+  constructor(event: StoredEvent, redrive?: Redrive, copy?: DataCopy) {
     this.event = event
+    this.copy = copy
     this.offset = event.offset
     this.key = event.key
     this.id = event.id

@@ -5,6 +5,7 @@ import type { Platform } from '../platform/platform.ts'
 import type { GroupCounters } from './group-counters.ts'
 import type { Handler } from './handler.ts'
 import type { RetryPolicy } from './retry-policy.ts'
+import type { TaskMemory } from './task-memory.ts'
 
 /** at-most-once (A1), at-least-once (L1), exactly-once effects (X1). */
 export type Guarantee = 'at-most-once' | 'at-least-once' | 'exactly-once'
@@ -40,6 +41,8 @@ export interface GroupContext {
   readonly sink: Engine
   readonly platform: Platform
   readonly counters: GroupCounters
+  /** Shared by all groups of the bus. */
+  readonly memory: TaskMemory
   /** Topics that may be read, by name. */
   readonly topics: ReadonlyMap<string, AnyTopic>
   /** Topics that handlers may emit to: the sink's. */

@@ -15,6 +15,7 @@ import type { Slot } from './slot.ts'
 import { SqlSession } from './sql-session.ts'
 import { StateCache } from './state-cache.ts'
 import type { TaskContext } from './task-context.ts'
+import { type Allowance, eventObjectsBytes, type Holder } from './task-memory.ts'
 import type { Wake } from './wake.ts'
 import { type OffsetRange, Window } from './window.ts'
 
@@ -41,7 +42,7 @@ const idlePollMsMax = 500
  * Everything in memory stands on the loaded position. When a commit fails, nobody knows what the rest stands on,
  * so the whole session goes, and the next one loads again: that is the only recovery path there is.
  */
-export class TaskSession implements DispatcherEvents {
+export class TaskSession implements DispatcherEvents, Holder {
   readonly #context: TaskContext
   readonly #wake: Wake
   readonly #window: Window
@@ -58,6 +59,8 @@ export class TaskSession implements DispatcherEvents {
   #isTold = false
   #idlePollMs: number = limits.pollMsMax
   #end = 0
+  /** What a read that is under way may bring. */
+  #comingBytes = 0
   readonly #loadedPosition: number | undefined
 
   constructor(context: TaskContext, start: SessionStart, wake: Wake) {
@@ -94,6 +97,12 @@ export class TaskSession implements DispatcherEvents {
       this,
     )
     this.#redrive = new RedriveLane(context, start.redriveNext)
+    context.memory.join(this)
+  }
+
+  /** What it holds of events that were read. */
+  get bytes(): number {
+    return this.#window.bytes + this.#comingBytes
   }
 
   /** Runs until `stop`, or rejects with what ended it. */
@@ -145,6 +154,7 @@ export class TaskSession implements DispatcherEvents {
   /** Ends everything at once. Uncommitted work is gone; the engine has none of it. */
   async abandon(reason: Error): Promise<void> {
     this.#stopping = true
+    this.#context.memory.leave(this)
     this.#committer.stop()
     this.#dispatcher.abandon(reason)
     this.#abort.abort(reason)
@@ -193,6 +203,8 @@ export class TaskSession implements DispatcherEvents {
   }
 
   async reread(slot: Slot): Promise<StoredEvent> {
+    const { event: last, copy } = slot
+    if (last !== undefined && copy !== undefined) return { ...last, data: copy() }
     if (slot.redrive !== undefined) return await this.#redrive.reread(slot)
     const { topic, partition } = this.#context.lease.task
     const request = { topic, partition, offset: slot.offset, maxEvents: 1, maxBytes: limits.readBytesMax }
@@ -204,47 +216,68 @@ export class TaskSession implements DispatcherEvents {
   }
 
   get #wantsMore(): boolean {
-    const { windowEvents } = this.#context.settings
+    const { settings, memory } = this.#context
     return (
       this.#window.ready < limits.readEventsMax / 2 &&
-      this.#window.size < windowEvents &&
+      this.#window.size < settings.windowEvents &&
+      memory.hasRoom(this) &&
       this.#end > this.#window.nextRead
     )
   }
 
   /** Reads ahead, if there is room. Answers whether there may be more at once. */
   async #refill(): Promise<boolean> {
-    const { settings, source, lease } = this.#context
-    const room = settings.windowEvents - this.#window.size
-    if (this.#window.ready >= limits.readEventsMax / 2 || room <= 0) return false
-    const claiming = settings.guarantee === 'at-most-once'
-    if (claiming && this.#window.ready > 0) return false
+    const allowance = this.#allowance()
+    if (allowance === undefined) return false
+    this.#comingBytes = allowance.bytes + allowance.events * eventObjectsBytes
+    try {
+      return await this.#readOn(allowance)
+    } finally {
+      this.#comingBytes = 0
+    }
+  }
+
+  async #readOn({ events: maxEvents, bytes: maxBytes }: Allowance): Promise<boolean> {
+    const { source, lease } = this.#context
     const { topic, partition } = lease.task
-    const maxEvents = Math.min(room, claiming ? claimEventsMax : limits.readEventsMax)
     const offset = this.#window.nextRead
-    const result = await source.read({
-      topic,
-      partition,
-      offset,
-      maxEvents,
-      maxBytes: limits.readBytesMax,
-      isTold: this.#isTold,
-    })
+    const isTold = this.#isTold
+    const result = await source.read({ topic, partition, offset, maxEvents, maxBytes, isTold })
     this.#end = result.end
     if (result.next === offset) {
       this.#idlePollMs = Math.min(idlePollMsMax, this.#idlePollMs * 2)
       return false
     }
     this.#idlePollMs = limits.pollMsMax
-    if (claiming && !(await this.#claim(result))) return false
+    if (this.#isClaiming && !(await this.#claim(result))) return false
     const verdicts = await this.#inbox?.judge(result.events)
     await this.#prefetchState(result.events)
+    this.#comingBytes = 0
     this.#admit(result, verdicts)
-    return result.next < result.end && this.#window.ready < limits.readEventsMax / 2
+    return this.#wantsMore
   }
 
-  #admit({ events, next }: ReadResult, verdicts: ReadonlyMap<number, Verdict> | undefined): void {
-    const conflicts = this.#window.add(events, next, verdicts)
+  get #isClaiming(): boolean {
+    return this.#context.settings.guarantee === 'at-most-once'
+  }
+
+  /** How much may be read now: the bounds of the window, of a read, and of what the tasks of the bus may hold. */
+  #allowance(): Allowance | undefined {
+    const { settings, memory } = this.#context
+    const room = settings.windowEvents - this.#window.size
+    if (this.#window.ready >= limits.readEventsMax / 2 || room <= 0) return undefined
+    if (this.#isClaiming && this.#window.ready > 0) return undefined
+    const allowance = memory.allowance(this)
+    if (allowance === undefined) return undefined
+    const eventsMax = this.#isClaiming ? claimEventsMax : limits.readEventsMax
+    return {
+      events: Math.min(room, eventsMax, allowance.events),
+      bytes: Math.min(limits.readBytesMax, allowance.bytes),
+    }
+  }
+
+  #admit(result: ReadResult, verdicts: ReadonlyMap<number, Verdict> | undefined): void {
+    const conflicts = this.#window.add(result, verdicts)
     this.#context.counters.duplicates += (verdicts?.size ?? 0) - conflicts.length
     for (const slot of conflicts) {
       const { topic, partition } = this.#context.lease.task

@@ -1,7 +1,8 @@
-import type { StoredEvent } from '../event/event.ts'
+import type { ReadResult } from '../engine/engine.ts'
 import type { Verdict } from './inbox.ts'
 import { Slot } from './slot.ts'
 import type { SourceMark } from './source-mark.ts'
+import { doneEventBytes, eventObjectsBytes } from './task-memory.ts'
 
 /** Half-open range of offsets. */
 export type OffsetRange = readonly [from: number, to: number]
@@ -15,6 +16,7 @@ export class Window {
   #cursor = 0
   #doneAbove = 0
   #highestDone = -1
+  #bytes = 0
   #passed: SourceMark | undefined
   #nextRead: number
   /** Finished in an earlier life, above the loaded position. */
@@ -40,6 +42,11 @@ export class Window {
     return this.#slots.length - this.#head
   }
 
+  /** What it holds in memory, about. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
   /** Lowest unfinished offset: everything below it is settled (L1). */
   get position(): number {
     return this.#head < this.#slots.length ? this.#slots[this.#head]!.offset : this.#nextRead
@@ -52,13 +59,17 @@ export class Window {
 
   /** Adds what was read. Duplicates and events finished in an earlier life are skipped. Answers those in conflict. */
   add(
-    events: readonly StoredEvent[],
-    next: number,
+    { events, copies, bytes, next }: Omit<ReadResult, 'end'>,
     verdicts?: ReadonlyMap<number, Verdict>,
   ): readonly Slot[] {
     const conflicts: Slot[] = []
-    for (const event of events) {
-      const slot = new Slot(event)
+    // With what makes its data anew, an event is there twice.
+    const eventBytes =
+      eventObjectsBytes + ((copies === undefined ? 1 : 2) * bytes) / Math.max(1, events.length)
+    for (const [i, event] of events.entries()) {
+      const slot = new Slot(event, undefined, copies?.[i])
+      slot.bytes = eventBytes
+      this.#bytes += eventBytes
       this.#slots.push(slot)
       const verdict = verdicts?.get(event.offset)
       if (this.#finishedBefore.length > 0 && this.#wasFinished(event.offset)) this.#markDone(slot)
@@ -117,7 +128,9 @@ export class Window {
   #markDone(slot: Slot): void {
     slot.done = true
     slot.event = undefined
+    slot.copy = undefined
     slot.tx = undefined
+    this.#bytes -= slot.bytes - doneEventBytes
     this.#doneAbove++
     if (slot.offset > this.#highestDone) this.#highestDone = slot.offset
   }
@@ -125,6 +138,7 @@ export class Window {
   #advance(): void {
     while (this.#head < this.#slots.length && this.#slots[this.#head]!.done) {
       this.#passed = this.#slots[this.#head++]
+      this.#bytes -= doneEventBytes
       this.#doneAbove--
     }
     if (this.#cursor < this.#head) this.#cursor = this.#head

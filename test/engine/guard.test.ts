@@ -151,9 +151,10 @@ describe('guardEngine', () => {
     await assert.rejects(engine.append(group, memory), AssertionFailure)
     const event = { ...record, offset: 5, appendTime: 0 }
     for (const lie of [
-      { events: [], next: 3, end: 2 },
-      { events: [event], next: 5, end: 9 },
-      { events: new Array(11).fill(event), next: 9, end: 9 },
+      { events: [], bytes: 0, next: 3, end: 2 },
+      { events: [event], bytes: 1, next: 5, end: 9 },
+      { events: new Array(11).fill(event), bytes: 1, next: 9, end: 9 },
+      { events: [event, event], bytes: read.maxBytes + 1, next: 9, end: 9 },
     ]) {
       bad.readLie = lie
       await assert.rejects(engine.read(read), AssertionFailure)

@@ -3,10 +3,15 @@ import { after, before, test } from 'node:test'
 import type { Engine } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
 import type { Admin, ClientModule, Config, Done, Message } from '../../src/engines/kafka/client-types.ts'
+import { FetchedMemory } from '../../src/engines/kafka/fetched-memory.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
+import { kafkaLimits } from '../../src/engines/kafka/kafka-limits.ts'
+import { ReadCursor } from '../../src/engines/kafka/read-cursor.ts'
+import { openBus, topic } from '../../src/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import { rdkafka } from '../rig/kafka/client.ts'
+import { until } from '../support/until.ts'
 
 let broker: Kafka
 before(async () => {
@@ -105,6 +110,56 @@ test('events read once more for their next attempt do not cost a reader what was
     `${fetched} were fetched for ${events} and ${again} single ones`,
   )
   await engine.close()
+})
+
+test('a next attempt gets its data anew without a read, whatever the last one made of it', async () => {
+  const orders = topic<{ n: number; tries: number[] }>('orders', { partitions: 1, dedup: false })
+  const acceptUnsafe = ['replication.factor'] as const
+  const engine = kafka({ brokers: broker.bootstrap, prefix: 'anew.', client, acceptUnsafe })
+  await using bus = await openBus({ engine, topics: [orders] })
+  const some = 1_000
+  await bus.publishMany(Array.from({ length: some }, (_, n) => orders.event({ n, tries: [] })))
+  fetched = 0
+  let handled = 0
+  const retry = { attempts: 3, baseDelayMs: 1 }
+  bus.consume(orders, { group: 'g', guarantee: 'at-least-once', retry }, ({ data, attempt }) => {
+    assert.equal(data.tries.length, 0)
+    data.tries.push(attempt)
+    if (attempt < 3) throw new Error('not yet')
+    handled += 1
+  })
+  await until(() => handled === some)
+  assert.ok(
+    fetched < 1.5 * some,
+    `${fetched} were fetched for ${some} events and ${2 * some} further attempts`,
+  )
+})
+
+test('what all places of reading hold fetched is bounded in bytes together', () => {
+  const memory = new FetchedMemory()
+  const cursors = Array.from({ length: 64 }, (_, partition) => new ReadCursor('t', partition, 0))
+  const headers = Array.from({ length: 7 }, () => ({ name: Buffer.alloc(8) }))
+  for (const cursor of cursors) {
+    memory.add(cursor)
+    cursor.isBusy = true
+  }
+  for (let offset = 0; offset < 1_000; offset++) {
+    const isFull = memory.bounds()
+    for (const cursor of cursors) {
+      if (isFull(cursor)) continue
+      const { topic, partition } = cursor
+      const value = Buffer.alloc(100)
+      cursor.push({ topic, partition, offset, key: null, value, size: 100, timestamp: 0, headers })
+    }
+  }
+  const held = cursors.reduce((sum, { bytes }) => sum + bytes, 0)
+  const each = cursors[0]!.bytes / cursors[0]!.records
+  assert.ok(held <= kafkaLimits.fetchedBytesMax + cursors.length * each, `${held} bytes are held`)
+  assert.ok(cursors.every((cursor) => !cursor.isEmpty))
+  const { position } = cursors[0]!
+  cursors[0]!.drop()
+  assert.equal(cursors[0]!.bytes, 0)
+  assert.equal(cursors[0]!.position, position)
 })
 
 test('readers at several places of one partition, in turn, do not cost each other what was fetched for them', async () => {

@@ -18,14 +18,16 @@ function event(offset: number): StoredEvent {
   }
 }
 
-function events(from: number, to: number): StoredEvent[] {
-  return Array.from({ length: to - from }, (_, i) => event(from + i))
+/** Each of a hundred bytes. */
+function read(from: number, to: number): { events: StoredEvent[]; bytes: number; next: number } {
+  const events = Array.from({ length: to - from }, (_, i) => event(from + i))
+  return { events, bytes: events.length * 100, next: to }
 }
 
 describe('the window', () => {
   test('L1: the position is the lowest unfinished offset', () => {
     const window = new Window(0, [])
-    window.add(events(0, 5), 5)
+    window.add(read(0, 5))
     const slots = Array.from({ length: 5 }, () => window.take()!)
     window.finish(slots[1]!)
     window.finish(slots[3]!)
@@ -44,7 +46,7 @@ describe('the window', () => {
 
   test('X1: a remembered range that is only read in part is remembered whole', () => {
     const window = new Window(0, [[1, 100]])
-    window.add(events(0, 10), 10)
+    window.add(read(0, 10))
     assert.deepEqual(window.take()?.offset, 0)
     assert.equal(window.take(), undefined)
 
@@ -52,5 +54,18 @@ describe('the window', () => {
     for (const [from, to] of window.finishedAbove()) for (let o = from; o < to; o++) covered.add(o)
 
     assert.deepEqual(covered, new Set(Array.from({ length: 99 }, (_, i) => i + 1)))
+  })
+
+  test('what it holds in memory goes with the events: their data when they are done, the rest when they are passed', () => {
+    const window = new Window(0, [])
+    window.add(read(0, 10))
+    const full = window.bytes
+    assert.ok(full >= 10 * 100)
+    const slots = Array.from({ length: 10 }, () => window.take()!)
+    for (const slot of slots.slice(1)) window.finish(slot)
+    assert.ok(window.bytes < full / 2, 'nine are done behind the first')
+    assert.ok(window.bytes > full / 10)
+    window.finish(slots[0]!)
+    assert.equal(window.bytes, 0)
   })
 })

@@ -1,3 +1,4 @@
+import type { DataCopy, ReadResult } from '../../engine/engine.ts'
 import { attributeNames, type EventAttributes, RawJson, type StoredEvent } from '../../event/event.ts'
 import type { Message } from './client-types.ts'
 import { jsonLike, kindHeader } from './encode-event.ts'
@@ -11,14 +12,34 @@ import { jsonLike, kindHeader } from './encode-event.ts'
 const headerNames = Object.fromEntries(attributeNames.map((name) => [name, `ce_${name}`]))
 const structuredType = /^application\/cloudevents\+json\b/
 
-/** What a record says as an event. `topic` is Semel's name of the topic. */
-export function decodeEvent(message: Message, topic: string): StoredEvent {
+/** An event, and what makes its data anew from the text it came as. Bytes have none: a second copy may be large. */
+interface Decoded {
+  readonly event: StoredEvent
+  readonly copy: DataCopy | undefined
+}
+
+/** What records say as events. `topic` is Semel's name of the topic. */
+export function decodeEvents(
+  messages: readonly Message[],
+  topic: string,
+): Required<Pick<ReadResult, 'events' | 'copies'>> {
+  const events = new Array<StoredEvent>(messages.length)
+  const copies = new Array<DataCopy | undefined>(messages.length)
+  for (let i = 0; i < messages.length; i++) {
+    const { event, copy } = decodeEvent(messages[i]!, topic)
+    events[i] = event
+    copies[i] = copy
+  }
+  return { events, copies }
+}
+
+function decodeEvent(message: Message, topic: string): Decoded {
   const headers = headersOf(message)
   const contentType = headers.get('content-type')
   if (headers.has('ce_specversion')) return binaryEvent(message, headers, contentType, topic)
   if (contentType !== undefined && structuredType.test(contentType)) {
-    const event = structuredEvent(message, topic)
-    if (event !== undefined) return event
+    const decoded = structuredEvent(message, topic)
+    if (decoded !== undefined) return decoded
   }
   return plainEvent(message, contentType, topic)
 }
@@ -40,17 +61,18 @@ function binaryEvent(
   headers: ReadonlyMap<string, string>,
   contentType: string | undefined,
   topic: string,
-): StoredEvent {
+): Decoded {
   const kind = headers.get(kindHeader)
   const isImplied = kind !== undefined && !kind.endsWith('typed')
   const time = headers.get('ce_time')
-  return {
+  const { data, copy } = decodeData(message.value, kind, contentType)
+  const event = {
     id: headers.get('ce_id') ?? placeId(message, topic),
     source: headers.get('ce_source') ?? `/kafka/${topic}`,
     type: headers.get('ce_type') ?? topic,
     time: timeOf(time, message),
     key: keyOf(message),
-    data: decodeData(message.value, kind, contentType),
+    data,
     attributes: attributesOf((name) => {
       return name === 'datacontenttype'
         ? isImplied
@@ -61,6 +83,7 @@ function binaryEvent(
     offset: message.offset,
     appendTime: message.timestamp,
   }
+  return { event, copy }
 }
 
 let lastTimeText = ''
@@ -87,20 +110,37 @@ function attributesOf(find: (name: (typeof attributeNames)[number]) => unknown):
   return found
 }
 
+interface DecodedData {
+  readonly data: unknown
+  readonly copy: DataCopy | undefined
+}
+
 function decodeData(
   value: Buffer | null,
   kind: string | undefined,
   contentType: string | undefined,
-): unknown {
-  if (value === null) return null
-  if (kind?.startsWith('raw')) return new RawJson(value.toString())
+): DecodedData {
+  if (value === null) return { data: null, copy: () => null }
+  if (kind?.startsWith('raw')) return madeBy(rawJson, value.toString())
   const isJson =
     kind === undefined ? contentType !== undefined && jsonLike.test(contentType) : kind.startsWith('json')
-  if (isJson) {
-    const parsed = parsedOrNothing(value.toString())
-    if (parsed !== undefined) return parsed.value
+  const made = isJson ? madeIfSound(JSON.parse, value.toString()) : undefined
+  return made ?? { data: bytesOf(value), copy: undefined }
+}
+
+const rawJson = (text: string) => new RawJson(text)
+
+/** Its own function, so that a copy holds the text and nothing else. */
+function madeBy(make: (text: string) => unknown, text: string): DecodedData {
+  return { data: make(text), copy: () => make(text) }
+}
+
+function madeIfSound(make: (text: string) => unknown, text: string): DecodedData | undefined {
+  try {
+    return madeBy(make, text)
+  } catch {
+    return undefined
   }
-  return bytesOf(value)
 }
 
 /** Bytes of its own: a message of the client may share its memory with others. */
@@ -108,17 +148,10 @@ function bytesOf(value: Buffer): Uint8Array {
   return new Uint8Array(value)
 }
 
-function parsedOrNothing(text: string): { readonly value: unknown } | undefined {
-  try {
-    return { value: JSON.parse(text) }
-  } catch {
-    return undefined
-  }
-}
-
 /** The whole event as JSON in the record's value. */
-function structuredEvent(message: Message, topic: string): StoredEvent | undefined {
-  const envelope = parsedOrNothing(message.value?.toString() ?? '')?.value
+function structuredEvent(message: Message, topic: string): Decoded | undefined {
+  const text = message.value?.toString() ?? ''
+  const envelope = madeIfSound(JSON.parse, text)?.data
   if (typeof envelope !== 'object' || envelope === null || Array.isArray(envelope)) return undefined
   const member = (name: string): unknown => Reflect.get(envelope, name)
   const textOf = (name: string): string | undefined => {
@@ -126,7 +159,7 @@ function structuredEvent(message: Message, topic: string): StoredEvent | undefin
     return typeof value === 'string' ? value : undefined
   }
   const base64 = textOf('data_base64')
-  return {
+  const event = {
     id: textOf('id') ?? placeId(message, topic),
     source: textOf('source') ?? `/kafka/${topic}`,
     type: textOf('type') ?? topic,
@@ -137,18 +170,25 @@ function structuredEvent(message: Message, topic: string): StoredEvent | undefin
     offset: message.offset,
     appendTime: message.timestamp,
   }
+  return { event, copy: base64 === undefined ? dataOfEnvelope(text) : undefined }
 }
 
-function plainEvent(message: Message, contentType: string | undefined, topic: string): StoredEvent {
-  return {
+function dataOfEnvelope(text: string): DataCopy {
+  return () => JSON.parse(text).data ?? null
+}
+
+function plainEvent(message: Message, contentType: string | undefined, topic: string): Decoded {
+  const { data, copy } = decodeData(message.value, undefined, contentType)
+  const event = {
     id: placeId(message, topic),
     source: `/kafka/${topic}`,
     type: topic,
     time: message.timestamp,
     key: keyOf(message),
-    data: decodeData(message.value, undefined, contentType),
+    data,
     attributes: contentType === undefined ? undefined : { datacontenttype: contentType },
     offset: message.offset,
     appendTime: message.timestamp,
   }
+  return { event, copy }
 }

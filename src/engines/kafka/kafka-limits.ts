@@ -57,10 +57,17 @@ export const kafkaLimits = {
   readerIdleMs: 1 * second,
   /** A cursor that nobody asked for so long no longer fetches ahead. */
   cursorIdleMs: 200,
+  /** A cursor that nobody asked for so long gives up what it holds. */
+  bufferIdleMs: 5 * second,
   readBufferBytesMax: 8 * mib,
+  /** What all cursors of an engine hold as objects: a record with seven headers takes 5 KB. */
+  fetchedBytesMax: 32 * mib,
   readBufferRecordsMax: 1_000,
+  /** Of each consumer, in the client's own memory, and one answer of a broker on top of it. */
   prefetchKibMax: 2 * kib,
+  /** Of each partition, and of all of them, in one answer. */
   fetchBytes: 1 * mib,
+  answerBytes: 4 * mib,
   /** So few offsets between the last record read and the end may hold no record at all. */
   holesPassedMax: 16,
   stalledReadMs: 2 * second,

@@ -2,7 +2,7 @@ import type { PartitionBounds, ReadRequest, ReadResult, TopicSpec } from '../../
 import { SemelError } from '../../errors.ts'
 import { blockingCall, type Clients } from './client.ts'
 import type { Consumer, TopicPartition } from './client-types.ts'
-import { decodeEvent } from './event-message.ts'
+import { decodeEvents } from './event-message.ts'
 import { translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { KafkaNames } from './kafka-names.ts'
@@ -71,7 +71,7 @@ export class KafkaLog {
 
   async read({ topic, partition, offset, maxEvents, maxBytes }: ReadRequest): Promise<ReadResult> {
     const place = await this.#place(topic, partition)
-    const { records, next, end, fetchedAt } = await this.#parts.reader.read({
+    const { records, bytes, next, end, fetchedAt } = await this.#parts.reader.read({
       topic: place.name,
       partition,
       offset,
@@ -81,7 +81,7 @@ export class KafkaLog {
     // Asked after they were fetched: they are of the topic that was declared, not of one that was made anew (D6).
     if (records.length > 0)
       this.#requireDeclared(topic, await this.#parts.topics.confirm(place.name, fetchedAt))
-    return { events: records.map((record) => decodeEvent(record, topic)), next, end }
+    return { ...decodeEvents(records, topic), bytes, next, end }
   }
 
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {

@@ -1,6 +1,7 @@
 import { SemelError } from '../../errors.ts'
 import type { Clients } from './client.ts'
 import type { Message } from './client-types.ts'
+import { FetchedMemory } from './fetched-memory.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { LogEnds } from './log-ends.ts'
 import type { ReadConsumer, ReadPlan } from './read-consumer.ts'
@@ -9,6 +10,8 @@ import { ReaderPool, type Seat } from './reader-pool.ts'
 
 export interface Records {
   readonly records: readonly Message[]
+  /** As counted against `bytesMax`. */
+  readonly bytes: number
   readonly next: number
   readonly end: number
   /** All records were fetched by then, on the monotonic clock. */
@@ -52,8 +55,9 @@ export class PartitionReader {
   constructor(clients: Clients, ends: LogEnds, group: string) {
     this.#clients = clients
     this.#ends = ends
-    this.#streams = new ReaderPool(clients, group, streamPlan, kafkaLimits.readersMax)
-    this.#spots = new ReaderPool(clients, group, spotPlan, 1)
+    const memory = new FetchedMemory()
+    this.#streams = new ReaderPool(clients, group, streamPlan, memory, kafkaLimits.readersMax)
+    this.#spots = new ReaderPool(clients, group, spotPlan, memory, 1)
   }
 
   /** OFFSET_OUT_OF_RANGE below the earliest retained offset and above the stable end (R3). */
@@ -77,13 +81,13 @@ export class PartitionReader {
       await this.#checkRange(cursor, range.offset)
       await this.#fill(consumer, cursor)
     }
-    const records = cursor.take(range.recordsMax, range.bytesMax)
+    const { records, bytes } = cursor.take(range.recordsMax, range.bytesMax)
     // What was fetched ahead may be older than what was acknowledged since. A single record tells no more than itself.
     const isAtEnd = cursor.isEmpty && !(isSpot && records.length > 0)
     if (isAtEnd && !isEndNew) cursor.end = await this.#ends.end(range.topic, range.partition)
     await this.#passHoles(consumer, cursor)
     const next = cursor.position
-    return { records, next, end: Math.max(cursor.fetchedTo, cursor.end), fetchedAt: cursor.fetchedAt }
+    return { records, bytes, next, end: Math.max(cursor.fetchedTo, cursor.end), fetchedAt: cursor.fetchedAt }
   }
 
   /** There was something at this place: fetching it tells as well whether it is still there. */

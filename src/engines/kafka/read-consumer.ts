@@ -2,6 +2,7 @@ import type { Timer } from '../../platform/platform.ts'
 import type { Clients } from './client.ts'
 import { blockingCall, call } from './client.ts'
 import type { Consumer, Message } from './client-types.ts'
+import type { FetchedMemory } from './fetched-memory.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { ReadCursor } from './read-cursor.ts'
 
@@ -26,6 +27,7 @@ export class ReadConsumer {
   readonly #clients: Clients
   readonly #consumer: Consumer
   readonly #plan: ReadPlan
+  readonly #memory: FetchedMemory
   readonly #cursors = new Map<string, ReadCursor>()
   readonly #topics = new Set<string>()
   readonly #ends: EndOfPartition[] = []
@@ -33,13 +35,19 @@ export class ReadConsumer {
   #running: Promise<void> | undefined
   #resting: Timer | undefined
 
-  private constructor(clients: Clients, consumer: Consumer, plan: ReadPlan) {
+  private constructor(clients: Clients, consumer: Consumer, plan: ReadPlan, memory: FetchedMemory) {
     this.#clients = clients
     this.#consumer = consumer
     this.#plan = plan
+    this.#memory = memory
   }
 
-  static async open(clients: Clients, group: string, plan: ReadPlan): Promise<ReadConsumer> {
+  static async open(
+    clients: Clients,
+    group: string,
+    plan: ReadPlan,
+    memory: FetchedMemory,
+  ): Promise<ReadConsumer> {
     const consumer = await clients.consumer({
       'group.id': group,
       'enable.partition.eof': true,
@@ -48,10 +56,11 @@ export class ReadConsumer {
       'fetch.error.backoff.ms': kafkaLimits.fetchWaitMs,
       'queued.max.messages.kbytes': plan.prefetchKib,
       'fetch.message.max.bytes': plan.fetchBytes,
+      'fetch.max.bytes': kafkaLimits.answerBytes,
       'topic.metadata.refresh.fast.interval.ms': 50,
     })
     consumer.setDefaultConsumeTimeout(kafkaLimits.consumeMs)
-    const reader = new ReadConsumer(clients, consumer, plan)
+    const reader = new ReadConsumer(clients, consumer, plan, memory)
     consumer.on('partition.eof', ({ topic, partition, offset }: EndOfPartition) => {
       reader.#ends.push({ topic, partition, offset })
     })
@@ -72,6 +81,7 @@ export class ReadConsumer {
 
   add(cursor: ReadCursor): void {
     this.#cursors.set(placeOf(cursor.topic, cursor.partition), cursor)
+    this.#memory.add(cursor)
   }
 
   get cursors(): Iterable<ReadCursor> {
@@ -101,10 +111,13 @@ export class ReadConsumer {
   }
 
   /** Attached cursors make brokers and client talk all the time: not when nobody has asked for a while. */
-  #restLater(): void {
+  #restLater(ms: number): void {
     this.#resting?.cancel()
-    this.#resting = this.#clients.platform.timers.after(kafkaLimits.cursorIdleMs * 2, () => {
-      if (this.#running === undefined) this.#assign()
+    this.#resting = this.#clients.platform.timers.after(ms, () => {
+      if (this.#running !== undefined) return
+      this.#assign()
+      for (const { isEmpty } of this.#cursors.values())
+        if (!isEmpty) return this.#restLater(kafkaLimits.bufferIdleMs)
     })
   }
 
@@ -121,7 +134,7 @@ export class ReadConsumer {
       this.#assign()
       this.#deliver(await this.#consume())
     }
-    this.#restLater()
+    this.#restLater(kafkaLimits.cursorIdleMs * 2)
   }
 
   async #consume(): Promise<readonly Message[]> {
@@ -134,13 +147,15 @@ export class ReadConsumer {
   }
 
   #assign(): void {
-    const idleSince = this.#clients.platform.clock.monotonic() - this.#plan.idleMs
+    const now = this.#clients.platform.clock.monotonic()
+    const isBufferFull = this.#memory.bounds()
     const stop: ReadCursor[] = []
     const start: ReadCursor[] = []
     for (const cursor of this.#cursors.values()) {
       const isFull = isBufferFull(cursor)
       const wanted = cursor.isBusy && !isFull
-      const isIdle = !cursor.isBusy && cursor.usedAt <= idleSince
+      const isIdle = !cursor.isBusy && cursor.usedAt <= now - this.#plan.idleMs
+      if (isIdle && cursor.usedAt <= now - kafkaLimits.bufferIdleMs) cursor.drop()
       if (cursor.isAttached && (isFull || isIdle || cursor.wantsRestart)) stop.push(cursor)
       if (wanted && (!cursor.isAttached || cursor.wantsRestart)) start.push(cursor)
     }
@@ -173,10 +188,6 @@ export class ReadConsumer {
       if (cursor?.isAttached && !cursor.wantsRestart) cursor.pass(offset)
     }
   }
-}
-
-function isBufferFull({ bytes, records }: ReadCursor): boolean {
-  return bytes > kafkaLimits.readBufferBytesMax || records > kafkaLimits.readBufferRecordsMax
 }
 
 interface EndOfPartition {

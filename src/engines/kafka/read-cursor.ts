@@ -43,6 +43,7 @@ export class ReadCursor {
     return this.#messages.length - this.#taken
   }
 
+  /** Of this process's memory. */
   get bytes(): number {
     return this.#bytes
   }
@@ -65,10 +66,15 @@ export class ReadCursor {
     this.wantsRestart = this.isAttached
   }
 
+  /** Gives up what it holds; who goes on here fetches it again. */
+  drop(): void {
+    if (!this.isEmpty) this.moveTo(this.position)
+  }
+
   push(message: Message): void {
     if (message.offset < this.#fetchedTo) return
     this.#messages.push(message)
-    this.#bytes += sizeOf(message)
+    this.#bytes += memoryOf(message)
     this.#fetchedTo = message.offset + 1
     this.#tell()
   }
@@ -80,23 +86,27 @@ export class ReadCursor {
     this.#tell()
   }
 
-  /** At least one if there is one; from then on within both limits. */
-  take(recordsMax: number, bytesMax: number): readonly Message[] {
+  /** At least one if there is one; from then on within both limits. `bytes`: of keys and values, and some for the rest. */
+  take(
+    recordsMax: number,
+    bytesMax: number,
+  ): { readonly records: readonly Message[]; readonly bytes: number } {
     const first = this.#taken
     let bytes = 0
     while (this.#taken < this.#messages.length && this.#taken - first < recordsMax) {
-      const size = sizeOf(this.#messages[this.#taken]!)
+      const message = this.#messages[this.#taken]!
+      const size = sizeOf(message)
       if (this.#taken > first && bytes + size > bytesMax) break
       bytes += size
+      this.#bytes -= memoryOf(message)
       this.#taken += 1
     }
-    this.#bytes -= bytes
-    const taken = this.#messages.slice(first, this.#taken)
+    const records = this.#messages.slice(first, this.#taken)
     if (this.isEmpty) {
       this.#messages = []
       this.#taken = 0
     }
-    return taken
+    return { records, bytes }
   }
 
   /** Calls back once, at the next message or passed offset. */
@@ -115,4 +125,12 @@ const headerBytesAbout = 200
 
 function sizeOf({ key, value }: Message): number {
   return (key?.length ?? 0) + (value?.length ?? 0) + headerBytesAbout
+}
+
+/** Each header is an object with a Buffer of its own: a small record with seven of them takes 4.8 KB. */
+const headerObjectsBytes = 550
+const recordObjectsBytes = 1_000
+
+function memoryOf(message: Message): number {
+  return sizeOf(message) + recordObjectsBytes + (message.headers?.length ?? 0) * headerObjectsBytes
 }

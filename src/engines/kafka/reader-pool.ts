@@ -1,4 +1,5 @@
 import type { Clients } from './client.ts'
+import type { FetchedMemory } from './fetched-memory.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { RecordRange } from './partition-reader.ts'
 import { ReadConsumer, type ReadPlan } from './read-consumer.ts'
@@ -19,15 +20,17 @@ export class ReaderPool {
   readonly #clients: Clients
   readonly #group: string
   readonly #plan: ReadPlan
+  readonly #memory: FetchedMemory
   readonly #consumersMax: number
   readonly #consumers: ReadConsumer[] = []
   readonly #waiters: (() => void)[] = []
   #opening: Promise<void> | undefined
 
-  constructor(clients: Clients, group: string, plan: ReadPlan, consumersMax: number) {
+  constructor(clients: Clients, group: string, plan: ReadPlan, memory: FetchedMemory, consumersMax: number) {
     this.#clients = clients
     this.#group = group
     this.#plan = plan
+    this.#memory = memory
     this.#consumersMax = consumersMax
   }
 
@@ -95,7 +98,7 @@ export class ReaderPool {
   }
 
   async #openConsumer(): Promise<void> {
-    this.#opening ??= ReadConsumer.open(this.#clients, this.#group, this.#plan)
+    this.#opening ??= ReadConsumer.open(this.#clients, this.#group, this.#plan, this.#memory)
       .then((consumer) => {
         this.#consumers.push(consumer)
       })

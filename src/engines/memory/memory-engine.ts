@@ -158,12 +158,13 @@ export class MemoryEngine implements Engine {
     let bytes = 0
     for (let at = offset; at < end && events.length < maxEvents; at++) {
       const event = stored.events[at - earliest]!
-      bytes += event.encoded.head.length + event.encoded.body.length
-      if (events.length > 0 && bytes > maxBytes) break
+      const size = event.encoded.head.length + event.encoded.body.length
+      if (events.length > 0 && bytes + size > maxBytes) break
+      bytes += size
       events.push(decodeEvent(event))
     }
     await this.#turn()
-    return { events, next: offset + events.length, end }
+    return { events, bytes, next: offset + events.length, end }
   }
 
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {

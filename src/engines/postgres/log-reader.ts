@@ -94,11 +94,11 @@ export class LogReader {
   #resultOf(request: ReadRequest, end: number, rows: readonly LogRow[]): ReadResult {
     const { topic, partition, offset } = request
     this.#noteEnd(placeName(request), end)
-    if (offset === end) return { events: [], next: offset, end }
-    const events = collect(request, rows)
+    if (offset === end) return { events: [], bytes: 0, next: offset, end }
+    const { events, bytes } = collect(request, rows)
     const { firstOffset, crc } = rows.at(-1)!
     this.#last.set(placeName(request), { topic, partition, firstOffset, crc })
-    return { events, next: events.at(-1)!.offset + 1, end }
+    return { events, bytes, next: events.at(-1)!.offset + 1, end }
   }
 
   async bounds(session: Session, topic: string): Promise<readonly PartitionBounds[]> {
@@ -157,7 +157,7 @@ function logRow([, , firstOffset, count, appendTime, crc, head, body]: TextRow):
 }
 
 /** Events of whole rows where possible, so that none is decoded twice. */
-function collect(request: ReadRequest, rows: readonly LogRow[]): StoredEvent[] {
+function collect(request: ReadRequest, rows: readonly LogRow[]): Pick<ReadResult, 'events' | 'bytes'> {
   const { offset, maxEvents, maxBytes } = request
   const where = placeName(request)
   const events: StoredEvent[] = []
@@ -175,14 +175,14 @@ function collect(request: ReadRequest, rows: readonly LogRow[]): StoredEvent[] {
     if (decoded.length !== count) throw damagedRow(where, first, count)
     const bytesPerEvent = size / (count - skip)
     for (let i = skip; i < count && events.length < maxEvents; i++) {
-      if (events.length > 0 && bytes + bytesPerEvent > maxBytes) return events
+      if (events.length > 0 && bytes + bytesPerEvent > maxBytes) return { events, bytes }
       bytes += bytesPerEvent
       events.push(decoded[i]!)
     }
     expected = first + count
   }
   if (events.length === 0) throw missingRows(where, offset, offset)
-  return events
+  return { events, bytes }
 }
 
 export function placeName({ topic, partition }: Place): string {

@@ -56,10 +56,10 @@ export class LogReader {
     const { topic, partition, offset } = request
     const row = this.partition(topic, partition)
     if (offset < row.earliest || offset > row.end) throw outOfRange(request, row)
-    if (offset === row.end) return { events: [], next: offset, end: row.end }
-    const { events } = this.#collect(request, row)
+    if (offset === row.end) return { events: [], bytes: 0, next: offset, end: row.end }
+    const { events, bytes } = this.#collect(request, row)
     if (events.length === 0) throw this.#missing(request, row.end)
-    return { events, next: events.at(-1)!.offset + 1, end: row.end }
+    return { events, bytes, next: events.at(-1)!.offset + 1, end: row.end }
   }
 
   partition(topic: string, partition: number): PartitionRow {
