@@ -88,7 +88,7 @@ test('readers at the ends of their partitions ask together, and each hears of it
     assert.equal(texts.filter((text) => text.includes('.read(')).length, 1)
     assert.deepEqual(
       atEnds,
-      ends.map((end) => ({ events: [], next: end, end })),
+      ends.map((end) => ({ events: [], bytes: 0, next: end, end })),
     )
     const { partition, offset } = await bus.publish(ticks, { n: 100 })
     const after = await readAll(ends)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { limits } from '../../limits.ts'
+import type { Instance } from './instance.ts'
 import { contentOf, record, records, refuses } from './records.ts'
 import { type Case, check, checkIf } from './suite.ts'
 import { waitUntil } from './test-bed.ts'
@@ -33,8 +34,11 @@ export const readingTests: readonly Case[] = [
     await one.publish(records(5, 'b'))
     const all = await one.readAll()
     for (const [index, { offset }] of all.entries()) {
-      const { events, next, end } = await one.engine.read({ ...place, ...wide, offset })
+      const { events, copies, next, end } = await one.engine.read({ ...place, ...wide, offset })
       assert.deepEqual(events.map(contentOf), all.slice(index).map(contentOf))
+      for (const [i, copy] of copies?.entries() ?? []) {
+        if (copy !== undefined) assert.deepEqual(copy(), events[i]!.data, 'a copy is of the same data')
+      }
       assert.equal(next, end)
     }
   }),
@@ -59,6 +63,7 @@ export const readingTests: readonly Case[] = [
     const { earliest } = (await one.engine.bounds('orders'))[0]!
     const few = await one.engine.read({ ...place, ...wide, offset: earliest, maxBytes: 45_000 })
     assert.ok(few.events.length >= 2 && few.events.length <= 6, `${few.events.length} events`)
+    assert.ok(few.bytes >= 10_000 * few.events.length && few.bytes <= 45_000, `${few.bytes} bytes`)
     const tiny = await one.engine.read({ ...place, ...wide, offset: few.next, maxBytes: 1 })
     assert.equal(tiny.events.length, 1)
     assert.equal(tiny.events[0]!.id, `e${few.events.length}`)
@@ -68,18 +73,10 @@ export const readingTests: readonly Case[] = [
     const one = await bed.instance()
     await one.declare()
     const empty = (await one.engine.bounds('orders'))[0]!
-    assert.deepEqual(await one.engine.read({ ...place, ...wide, offset: empty.end }), {
-      events: [],
-      next: empty.end,
-      end: empty.end,
-    })
+    await requireNothing(one, empty.end)
     await one.publish(records(3))
     const { earliest, end } = (await one.engine.bounds('orders'))[0]!
-    assert.deepEqual(await one.engine.read({ ...place, ...wide, offset: end }), {
-      events: [],
-      next: end,
-      end,
-    })
+    await requireNothing(one, end)
     const read = () => one.engine.read({ ...place, ...wide, offset: end + 1 })
     const error = await refuses('OFFSET_OUT_OF_RANGE', read)
     assert.deepEqual([error.earliest, error.end], [earliest, end])
@@ -220,3 +217,9 @@ export const readingTests: readonly Case[] = [
     assert.deepEqual((await two.readAll()).map(contentOf), (await one.readAll()).map(contentOf))
   }),
 ]
+
+/** A read at the end: no events, and it stays there. */
+async function requireNothing({ engine }: Instance, end: number): Promise<void> {
+  const { events, bytes, next, end: told } = await engine.read({ ...place, ...wide, offset: end })
+  assert.deepEqual({ events, bytes, next, end: told }, { events: [], bytes: 0, next: end, end })
+}
