@@ -10,6 +10,11 @@ const workerFile = fileURLToPath(new URL('./worker.ts', import.meta.url))
 /** Longer than the lease of the soak's groups, so that others take over what it holds. */
 const pauseMs = 1_800
 const mib = 2 ** 20
+/**
+ * What a worker may hold in V8's heap of old objects: with more it ends, which counts. By default that is gigabytes on a
+ * machine like this, and garbage stays for as long as there is room, so that its size would tell nothing of ours.
+ */
+const oldSpaceMib = 192
 
 /** The processes of a soak. One that ends is started again under a new name, as a supervisor would. */
 export class WorkerPool {
@@ -71,6 +76,7 @@ export class WorkerPool {
   #start(slot: number): void {
     const orders = this.#orders(`worker-${slot}-${++this.#lives}`)
     const worker = fork(workerFile, [JSON.stringify(orders)], {
+      execArgv: [`--max-old-space-size=${oldSpaceMib}`],
       env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'semel-compile-cache') },
     })
     worker.on('exit', () => {

@@ -11,6 +11,7 @@ import { encodeMark, isApart, type SourceMark } from './source-mark.ts'
 import type { SqlSession } from './sql-session.ts'
 import type { StateCache } from './state-cache.ts'
 import type { TaskContext } from './task-context.ts'
+import { emittedObjectsBytes } from './task-memory.ts'
 import type { Window } from './window.ts'
 
 /** A unit of this many events is committed as soon as the one before it is. */
@@ -173,7 +174,7 @@ export class Committer {
     }
     batch.records.push(emitted.record)
     if (!emitted.fresh) batch.fresh = false
-    this.#bytes += emitted.bytes
+    this.#bytes += emitted.bytes + emittedObjectsBytes
   }
 
   async #commit(workload: Workload): Promise<void> {

@@ -14,6 +14,8 @@ export interface Allowance {
 
 /** Of an event that was read: its objects in memory, beside what is stored. */
 export const eventObjectsBytes = 512
+/** Of an event that a unit emits: its objects here, and in the client of a server. */
+export const emittedObjectsBytes = 1_024
 /** Of an event that is done, while one before it is not. */
 export const doneEventBytes = 192
 

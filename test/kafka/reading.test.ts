@@ -7,7 +7,7 @@ import { FetchedMemory } from '../../src/engines/kafka/fetched-memory.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
 import { kafkaLimits } from '../../src/engines/kafka/kafka-limits.ts'
 import { ReadCursor } from '../../src/engines/kafka/read-cursor.ts'
-import { openBus, topic } from '../../src/index.ts'
+import { isSemelError, openBus, topic } from '../../src/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import { rdkafka } from '../rig/kafka/client.ts'
@@ -178,6 +178,30 @@ test('what was fetched together is checked together: one look at the topic, howe
   looks = 0
   for (let next = 0; next < events; ) next = await readAt(engine, next, 64)
   assert.ok(looks <= 20, `${looks} looks for ${events} events`)
+  await engine.close()
+})
+
+test('a topic that a consumer meets for the first time while its broker is away is ENGINE_UNAVAILABLE, as any other read', async () => {
+  const acceptUnsafe = ['replication.factor'] as const
+  const settings = { brokers: broker.bootstrap, prefix: 'first.', client, acceptUnsafe, operationMs: 3_000 }
+  const engine = guardEngine(kafka(settings))
+  await engine.open({ platform: realPlatform, durability: 'fsync', member: 'm' })
+  const names = ['met', 'unmet']
+  await engine.declareTopics(names.map((name) => ({ name, partitions: 1, dedupWindowMs: 0 })))
+  const read = (topic: string) =>
+    engine.read({ topic, partition: 0, offset: 0, maxEvents: 100, maxBytes: 8 << 20 })
+  await read('met')
+  await broker.brokers[0]!.kill9()
+  await assert.rejects(read('unmet'), (error) => {
+    assert.ok(isSemelError(error), String(error))
+    assert.deepEqual(
+      [error.code, error.retryable, error.outcome],
+      ['ENGINE_UNAVAILABLE', true, 'not-applied'],
+    )
+    return true
+  })
+  await broker.brokers[0]!.start()
+  await until(async () => (await read('unmet').catch(() => undefined))?.end === 0)
   await engine.close()
 })
 

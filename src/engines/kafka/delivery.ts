@@ -66,8 +66,13 @@ export function listenForReports(producer: Producer): void {
   })
 }
 
+/** Records that are made one by one as they are sent: a unit's would be in memory three times at once. */
+export interface OutgoingStream extends Omit<OutgoingBatch, 'records'> {
+  readonly records: Iterable<OutgoingRecord>
+}
+
 /** Hands all records to a client that reports none: the commit tells whether all got there. Throws what is refused at once. */
-export function sendUnreported(producer: Producer, batches: readonly OutgoingBatch[]): void {
+export function sendUnreported(producer: Producer, batches: readonly OutgoingStream[]): void {
   for (const { topic, partition, records } of batches) {
     for (const { key, value, headers } of records)
       producer.produce(topic, partition, value, key, null, undefined, headers)

@@ -4,7 +4,7 @@ import type { EventRecord } from '../../event/event.ts'
 import { encodeChangelog, entriesOf, type TaskRecord } from './changelog.ts'
 import { type Clients, call } from './client.ts'
 import type { Producer, TopicPartitionOffset } from './client-types.ts'
-import { type OutgoingBatch, sendUnreported } from './delivery.ts'
+import { type OutgoingRecord, type OutgoingStream, sendUnreported } from './delivery.ts'
 import type { EncodedEvent } from './encode-event.ts'
 import { translated } from './kafka-errors.ts'
 import type { KafkaNames } from './kafka-names.ts'
@@ -120,15 +120,15 @@ export class OwnedTask {
     }
   }
 
-  async #outgoing({ appends }: Unit): Promise<OutgoingBatch[]> {
+  async #outgoing({ appends }: Unit): Promise<OutgoingStream[]> {
     const { encode, names, topics } = this.#parts
-    const batches: OutgoingBatch[] = []
+    const batches: OutgoingStream[] = []
     for (const { topic, partition, records } of appends) {
       const found = await topics.find(names.topic(topic))
       if (found === undefined || partition >= found.partitions) {
         throw new SemelError('UNKNOWN_TOPIC', `there is no partition ${partition} of a topic ${topic}`)
       }
-      batches.push({ topic: found.name, partition, records: records.map(encode) })
+      batches.push({ topic: found.name, partition, records: encoded(records, encode) })
     }
     return batches
   }
@@ -166,7 +166,7 @@ export class OwnedTask {
   }
 
   async #transact(
-    batches: readonly OutgoingBatch[],
+    batches: readonly OutgoingStream[],
     entries: ReturnType<typeof entriesOf>,
     record: TaskRecord,
   ): Promise<void> {
@@ -265,4 +265,11 @@ export class OwnedTask {
     this.#producer = undefined
     if (producer !== undefined) await this.#parts.clients.discard(producer)
   }
+}
+
+function* encoded(
+  records: readonly EventRecord[],
+  encode: TaskParts['encode'],
+): Generator<OutgoingRecord, void> {
+  for (const record of records) yield encode(record)
 }

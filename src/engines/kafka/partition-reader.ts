@@ -2,6 +2,7 @@ import { SemelError } from '../../errors.ts'
 import type { Clients } from './client.ts'
 import type { Message } from './client-types.ts'
 import { FetchedMemory } from './fetched-memory.ts'
+import { translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { LogEnds } from './log-ends.ts'
 import type { ReadConsumer, ReadPlan } from './read-consumer.ts'
@@ -67,6 +68,8 @@ export class PartitionReader {
     const seat = await pool.seat(range)
     try {
       return await this.#readAt(seat, range, isSpot)
+    } catch (error) {
+      throw translated(error, `reading ${range.topic}/${range.partition}`, 'not-applied')
     } finally {
       pool.release(seat)
     }
