@@ -164,12 +164,8 @@ const crashCalls: Kind = {
 export const mixedSecondsMeant = 300
 /** Starting, draining, and judging a run. */
 const mixedExtraSeconds = 90
-/**
- * Events a second; each is four operations. A server that is killed and restarted loses some of them. A broker shares
- * two cores with its clients, and is away for a part of each quarter of a minute: at 1,000 a second every count is right,
- * but a worker's memory grows by more than a soak allows (seed 1, kafka/NOTES.md).
- */
-const mixedRates: Readonly<Record<EngineName, number>> = { sqlite: 1_000, postgres: 1_000, kafka: 400 }
+/** Events a second; each is four operations. A server that is killed and restarted loses some of them. */
+const mixedPerSecond = 1_000
 
 /** The soak: publishers and groups in processes that are killed, paused and restarted, every count recomputed. */
 function mixedRuns(engine: EngineName, faults: string, seconds: number): Kind {
@@ -202,7 +198,7 @@ async function soak(
     '--for',
     `${seconds}s`,
     '--rate',
-    String(mixedRates[engine]),
+    String(mixedPerSecond),
     '--seed',
     String(seed),
   ]
