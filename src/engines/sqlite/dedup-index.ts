@@ -127,8 +127,12 @@ export class DedupIndex {
   forgetSealed(isSealed: (place: number) => boolean): void {
     this.#hot = this.#hot.filter((place) => !isSealed(place))
     if (this.#frozen === undefined) return
-    const left = this.#frozen.ids.filter((place) => !isSealed(place))
+    const { ids, oldestMs, newestMs } = this.#frozen
+    const left = ids.filter((place) => !isSealed(place))
     this.#frozen = undefined
+    // A generation that does not know how new its ids are would be dropped while they are inside the window.
+    this.#oldestMs = Math.min(this.#oldestMs, oldestMs)
+    this.#newestMs = Math.max(this.#newestMs, newestMs)
     left.visit(0, left.slots, (hi, lo, place) => this.#hot.add(hi, lo, place))
   }
 }
