@@ -39,5 +39,10 @@ test('the only broker that was named is killed: the group goes on with the other
   )
   assert.ok(acknowledged.length > 0, 'the others take events')
   await until(() => acknowledged.every((n) => handled.has(n)), 60_000, 'events are read while it is away')
+  const { groups } = await bus.status()
+  assert.deepEqual(
+    groups.map(({ group }) => group),
+    ['g'],
+  )
   await bus.stop({ deadlineMs: 5_000 }).catch(() => undefined)
 })

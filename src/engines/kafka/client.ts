@@ -1,10 +1,19 @@
 import { SemelError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { orLate, sleep } from '../../platform/wait.ts'
-import type { Admin, Client, ClientModule, Config, Consumer, Done, Producer } from './client-types.ts'
-import { placesOf } from './cluster.ts'
+import type {
+  Admin,
+  Client,
+  ClientModule,
+  Config,
+  Consumer,
+  Done,
+  Metadata,
+  Producer,
+} from './client-types.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
+import { KnownBrokers } from './known-brokers.ts'
 import { untilReachable } from './reachable.ts'
 
 const packageName = '@confluentinc/kafka-javascript'
@@ -59,7 +68,8 @@ export class Clients {
   readonly platform: Platform
   readonly operationMs: number
   readonly module: ClientModule
-  readonly #shared: Config
+  readonly known: KnownBrokers
+  readonly #given: Config
   readonly #hanging = new WeakMap<Producer, Promise<void>>()
   /** Whether the last question of an admin client got no answer. */
   #isUnanswered = false
@@ -68,7 +78,12 @@ export class Clients {
     this.module = module
     this.platform = platform
     this.operationMs = operationMs
-    this.#shared = shared
+    this.#given = shared
+    this.known = new KnownBrokers(String(shared['bootstrap.servers']))
+  }
+
+  get #shared(): Config {
+    return { ...this.#given, 'bootstrap.servers': this.known.list }
   }
 
   async admin(): Promise<Admin> {
@@ -85,12 +100,7 @@ export class Clients {
    * `silentBrokerMs`. Then it is asked all the same: the client may know brokers that were not named to it.
    */
   async question<T>(start: (done: Done<T>) => unknown): Promise<T> {
-    if (this.#isUnanswered)
-      await untilReachable(
-        this.platform,
-        placesOf(String(this.#shared['bootstrap.servers'])),
-        kafkaLimits.silentBrokerMs,
-      )
+    if (this.#isUnanswered) await untilReachable(this.platform, this.known.places, kafkaLimits.silentBrokerMs)
     try {
       const answer = await blockingCall(start)
       this.#isUnanswered = false
@@ -157,7 +167,8 @@ export class Clients {
     // Without a listener an error event would end the process; what matters comes back from calls as well.
     client.on('event.error', () => undefined)
     try {
-      await blockingCall((done) => client.connect({ timeout: this.operationMs }, done))
+      const timeout = this.operationMs
+      this.known.learn(await blockingCall<Metadata>((done) => client.connect({ timeout }, done)))
     } catch (error) {
       throw translated(error, 'connecting to Kafka', 'not-applied')
     }

@@ -6,10 +6,8 @@ import { BrokerError } from './broker-error.ts'
 import { type Ask, type BrokerAddress, liveBrokers, settingsOf } from './broker-questions.ts'
 import type { Config } from './client-types.ts'
 import { coordinatorOf } from './group-questions.ts'
+import type { KnownBrokers, Place } from './known-brokers.ts'
 
-export type Place = Pick<BrokerAddress, 'host' | 'port'>
-
-const defaultPort = 9092
 const connectMs = 5_000
 const unknownTopic = 3
 const askAgainMs = 20
@@ -20,18 +18,20 @@ const coordinatorMoves: readonly number[] = [14, 15, 16]
 export class Cluster {
   readonly #platform: Platform
   readonly #settings: Config
+  readonly #known: KnownBrokers
   readonly #timeoutMs: number
 
-  constructor(platform: Platform, settings: Config, operationMs: number) {
+  constructor(platform: Platform, settings: Config, known: KnownBrokers, operationMs: number) {
     this.#platform = platform
     this.#settings = settings
+    this.#known = known
     this.#timeoutMs = Math.min(operationMs, connectMs)
   }
 
   /** Asks the first broker to begin with that answers at all. */
   async withAny<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
     let last: unknown = new BrokerError(-195, 'no broker is named')
-    for (const place of placesOf(String(this.#settings['bootstrap.servers']))) {
+    for (const place of this.#known.places) {
       try {
         return await this.at(place, work)
       } catch (error) {
@@ -85,13 +85,4 @@ export class Cluster {
   brokers(): Promise<readonly BrokerAddress[]> {
     return this.withAny(liveBrokers)
   }
-}
-
-/** `kafka-1:9092,SSL://kafka-2,[::1]:9092` */
-export function placesOf(list: string): Place[] {
-  return list.split(',').map((text) => {
-    const address = text.trim().replace(/^[a-z_]+:\/\//i, '')
-    const [, host, port] = /^(.*?)(?::(\d+))?$/.exec(address)!
-    return { host: host!.replace(/^\[(.*)\]$/, '$1'), port: port === undefined ? defaultPort : Number(port) }
-  })
 }

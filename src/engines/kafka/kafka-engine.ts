@@ -108,7 +108,7 @@ export class KafkaEngine implements Engine {
     const encode = encoderOf(this.#settings.contentMode)
     const { durability, platform } = context
     const topics = new TopicTable(clients, admin)
-    const cluster = new Cluster(platform, shared, operationMs)
+    const cluster = new Cluster(platform, shared, clients.known, operationMs)
     const wishes = { durability, accepted, transactionTimeoutMs, operationMs }
     const safety = new Safety(cluster, topics, wishes)
     await safety.checkCluster()

@@ -1,8 +1,8 @@
 import { connect } from 'node:net'
 import type { Platform } from '../../platform/platform.ts'
 import { sleep } from '../../platform/wait.ts'
-import type { Place } from './cluster.ts'
 import { kafkaLimits } from './kafka-limits.ts'
+import type { Place } from './known-brokers.ts'
 
 /** Resolves when one of the brokers takes a connection, or after `waitMs`. */
 export async function untilReachable(
