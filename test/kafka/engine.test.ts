@@ -87,13 +87,18 @@ test('a plain consumer finds our events in the CloudEvents binding', async () =>
   const consumer = await openConsumer(broker.bootstrap, 'plain')
   consumer.assign([{ topic: `${prefix}orders`, partition: 0, offset: 0 }])
   const [message] = await consumeSome(consumer, 1)
-  const headers = Object.fromEntries(message!.headers!.flatMap((header) => Object.entries(header)))
+  const headers = message!.headers!.flatMap((header) => Object.entries(header))
   assert.deepEqual([String(message!.key), JSON.parse(String(message!.value))], ['k', { id: 'a' }])
   assert.deepEqual(
-    ['ce_specversion', 'ce_id', 'ce_source', 'ce_type', 'ce_time', 'content-type'].map((name) =>
-      String(headers[name]),
-    ),
-    ['1.0', 'a', '/test', 'test', '2023-11-14T22:13:20.000Z', 'application/json'],
+    headers.map(([name, value]) => [name, String(value)]),
+    [
+      ['ce_specversion', '1.0'],
+      ['ce_id', 'a'],
+      ['ce_source', '/test'],
+      ['ce_type', 'test'],
+      ['ce_time', '2023-11-14T22:13:20.000Z'],
+      ['content-type', 'application/json'],
+    ],
   )
   await disconnect(consumer)
   await engine.close()
@@ -155,6 +160,13 @@ test('events of plain producers are read: with an id of theirs, or named after t
     { ce_type: 'placed' },
     { 'content-type': 'application/json' },
   ])
+  send('{"n":1}', [
+    { 'content-type': 'application/json; charset=utf-8' },
+    { ce_subject: 'z' },
+    { ce_id: 'y' },
+    { ce_type: 'placed' },
+    { ce_specversion: '1.0' },
+  ])
   send('{"n":2}', [{ 'content-type': 'application/json' }])
   send('text', [])
   send('{"id":"s","type":"paid","source":"/s","data":{"n":4}}', [
@@ -163,17 +175,57 @@ test('events of plain producers are read: with an id of theirs, or named after t
   await call((done) => producer.flush(5_000, done))
   const { events } = await engine.read({ topic: 'orders', partition: 0, offset: 0, ...wide })
   assert.deepEqual(
-    events.map(({ id, type, data }) => [
+    events.map(({ id, type, data, attributes }) => [
       id,
       type,
       data instanceof Uint8Array ? Buffer.from(data).toString() : data,
+      attributes,
     ]),
     [
-      ['x', 'placed', { n: 1 }],
-      ['orders/0/1', 'orders', { n: 2 }],
-      ['orders/0/2', 'orders', 'text'],
-      ['s', 'paid', { n: 4 }],
+      // JSON is what data is that was given no content type: not an attribute.
+      ['x', 'placed', { n: 1 }, undefined],
+      ['y', 'placed', { n: 1 }, { datacontenttype: 'application/json; charset=utf-8', subject: 'z' }],
+      ['orders/0/2', 'orders', { n: 2 }, { datacontenttype: 'application/json' }],
+      ['orders/0/3', 'orders', 'text', undefined],
+      ['s', 'paid', { n: 4 }, undefined],
     ],
+  )
+  await disconnect(producer)
+  await engine.close()
+})
+
+test('records of earlier versions, which name the kind of all data, are read as the events they were', async () => {
+  const { engine, prefix } = await opening()
+  const producer = await openProducer(broker.bootstrap)
+  const send = (contentType: string, kind: string) => {
+    const headers: Record<string, string>[] = [
+      { ce_specversion: '1.0' },
+      { ce_id: kind },
+      { ce_source: '/test' },
+      { ce_type: 'test' },
+      { ce_time: '2023-11-14T22:13:20.000Z' },
+      { 'content-type': contentType },
+      { ce_semeldata: kind },
+      { ce_producersequence: '7' },
+      { ce_other: 'x' },
+    ]
+    producer.produce(`${prefix}orders`, 0, Buffer.from('{"n":1}'), 'k', null, null, headers)
+  }
+  send('application/json', 'json')
+  send('application/json', 'json, typed')
+  send('application/json', 'raw')
+  send('application/octet-stream', 'bytes')
+  await call((done) => producer.flush(5_000, done))
+  const { events } = await engine.read({ topic: 'orders', partition: 0, offset: 0, ...wide })
+  const producersequence = 7
+  assert.deepEqual(
+    events.map(({ data, attributes, time, key }) => [data, attributes, time, key]),
+    [
+      [{ n: 1 }, { producersequence }],
+      [{ n: 1 }, { producersequence, datacontenttype: 'application/json' }],
+      [new RawJson('{"n":1}'), { producersequence }],
+      [new Uint8Array(Buffer.from('{"n":1}')), { producersequence }],
+    ].map((seen) => [...seen, 1_700_000_000_000, 'k']),
   )
   await disconnect(producer)
   await engine.close()

@@ -1,6 +1,6 @@
 import type { StateChanges } from '../../engine/engine.ts'
-import type { Message } from './client-types.ts'
 import type { OutgoingRecord } from './delivery.ts'
+import type { LogRecord } from './log-record.ts'
 
 /**
  * A task's changelog is one partition of a compacted topic, written by the task's owner alone, in transactions:
@@ -34,21 +34,25 @@ export function entriesOf(state: readonly StateChanges[]): StateEntryChange[] {
   )
 }
 
-/** The task's record comes last: who has read it has read its whole transaction. */
-export function encodeChangelog(entries: readonly StateEntryChange[], task: TaskRecord): OutgoingRecord[] {
-  const records: OutgoingRecord[] = entries.map(({ store, key, value }) => ({
-    key: Buffer.from(JSON.stringify([store, key])),
-    value: value === undefined ? null : Buffer.from(value),
-  }))
-  records.push({ key: Buffer.from(taskKey), value: Buffer.from(JSON.stringify({ version: 1, ...task })) })
-  return records
+/** The task's record comes last: who has read it has read its whole transaction. One by one, as they are sent. */
+export function* encodeChangelog(
+  entries: readonly StateEntryChange[],
+  task: TaskRecord,
+): Generator<OutgoingRecord, void> {
+  for (const { store, key, value } of entries) {
+    yield {
+      key: `[${JSON.stringify(store)},${JSON.stringify(key)}]`,
+      value: value === undefined ? null : Buffer.from(value),
+    }
+  }
+  yield { key: taskKey, value: Buffer.from(JSON.stringify({ version: 1, ...task })) }
 }
 
-export function decodeChangelog(records: readonly Message[]): ChangelogBatch {
+export function decodeChangelog(records: readonly LogRecord[]): ChangelogBatch {
   let task: TaskRecord | undefined
   const entries: StateEntryChange[] = []
   for (const { key, value } of records) {
-    const name = key?.toString() ?? ''
+    const name = key ?? ''
     if (name === taskKey) task = taskOf(value)
     else {
       // Written by `encodeChangelog` alone.

@@ -10,7 +10,7 @@ export interface OutgoingBatch {
 }
 
 export interface OutgoingRecord {
-  readonly key: Buffer | null
+  readonly key: string | null
   readonly value: Buffer | null
   readonly headers?: EncodedEvent['headers']
 }

@@ -13,16 +13,22 @@ export type ContentMode = 'binary' | 'structured'
 export const contentModes = ['binary', 'structured'] as const satisfies readonly ContentMode[]
 
 export interface EncodedEvent {
-  readonly key: Buffer | null
+  readonly key: string | null
   readonly value: Buffer
   readonly headers: Headers
 }
 
-/** The extension that says how data was given, which the content type alone does not tell. */
+/**
+ * The extension that says how data was given, where the content type alone does not tell. Without it, `application/json` is
+ * what data is that was given without a content type: one header less for most events. (Until November 2026 they had it.)
+ */
 export const kindHeader = 'ce_semeldata'
 export const jsonLike = /^application\/(.*\+)?json\b|^text\/json\b/
-const jsonType = 'application/json'
+export const jsonType = 'application/json'
 const bytesType = 'application/octet-stream'
+/** Shared by all records that have them. */
+const versionHeader = { ce_specversion: '1.0' }
+const jsonTypeHeader = { 'content-type': jsonType }
 const structuredHeaders: Headers = [{ 'content-type': 'application/cloudevents+json; charset=UTF-8' }]
 
 export function encoderOf(mode: ContentMode): (record: EventRecord) => EncodedEvent {
@@ -46,40 +52,65 @@ function encodeStructured({ id, source, type, time, key, data, attributes }: Eve
     }
   }
   return {
-    key: keyBytes(key),
+    key,
     value: Buffer.from(`{${members},"data":${jsonText(data)}}`),
     headers: structuredHeaders,
   }
 }
 
 function encodeBinary({ id, source, type, time, key, data, attributes }: EventRecord): EncodedEvent {
-  const kind = kindOf(data)
-  const given = attributes?.datacontenttype
-  const contentType = given ?? (kind === 'bytes' ? bytesType : jsonType)
-  const headers: Record<string, string>[] = [
-    { ce_specversion: '1.0' },
+  const headers: Header[] = [
+    versionHeader,
     { ce_id: id },
-    { ce_source: source },
-    { ce_type: type },
-    { ce_time: timeText(time) },
-    { 'content-type': contentType },
-    { [kindHeader]: given === undefined ? kind : `${kind}, typed` },
+    sourceHeader(source),
+    typeHeader(type),
+    timeHeader(timeText(time)),
   ]
+  addDataHeaders(headers, kindOf(data), attributes?.datacontenttype)
   if (attributes !== undefined) {
     for (const name of attributeNames) {
       const value = attributes[name]
       if (value !== undefined && name !== 'datacontenttype') headers.push({ [`ce_${name}`]: String(value) })
     }
   }
-  return { key: keyBytes(key), value: dataBytes(data), headers }
+  return { key, value: dataBytes(data), headers }
 }
 
-function kindOf(data: unknown): 'json' | 'raw' | 'bytes' {
+function addDataHeaders(headers: Header[], kind: DataKind, given: string | undefined): void {
+  if (kind === 'json' && given === undefined) {
+    headers.push(jsonTypeHeader)
+    return
+  }
+  headers.push({ 'content-type': given ?? (kind === 'bytes' ? bytesType : jsonType) })
+  headers.push({ [kindHeader]: given === undefined ? kind : `${kind}, typed` })
+}
+
+type Header = Headers[number]
+
+/** Most events have the value of the one before, and then its header. */
+function lastOf(make: (value: string) => Header): (value: string) => Header {
+  let last: string | undefined
+  let header: Header = {}
+  return (value) => {
+    if (value !== last) {
+      last = value
+      header = make(value)
+    }
+    return header
+  }
+}
+
+const sourceHeader = lastOf((source) => ({ ce_source: source }))
+const typeHeader = lastOf((type) => ({ ce_type: type }))
+const timeHeader = lastOf((time) => ({ ce_time: time }))
+
+type DataKind = 'json' | 'raw' | 'bytes'
+
+function kindOf(data: unknown): DataKind {
   if (data instanceof RawJson) return 'raw'
   return data instanceof Uint8Array ? 'bytes' : 'json'
 }
 
-const keyBytes = (key: string | null) => (key === null ? null : Buffer.from(key))
 const jsonText = (data: unknown) => (data instanceof JsonText ? data.text : JSON.stringify(data))
 
 let lastTime = 0

@@ -1,15 +1,13 @@
 import type { DataCopy, ReadResult } from '../../engine/engine.ts'
 import { attributeNames, type EventAttributes, RawJson, type StoredEvent } from '../../event/event.ts'
-import type { Message } from './client-types.ts'
-import { jsonLike, kindHeader } from './encode-event.ts'
+import { jsonLike, jsonType } from './encode-event.ts'
+import { EventHeaders, type LogRecord } from './log-record.ts'
 
 /*
  * Reading events: in both content modes of CloudEvents' Kafka binding (`encode-event.ts`), mixed as they come. What a
  * plain producer wrote is an event too, named after its coordinates.
  */
 
-/** Headers of the optional attributes; the content type has a name of its own. */
-const headerNames = Object.fromEntries(attributeNames.map((name) => [name, `ce_${name}`]))
 const structuredType = /^application\/cloudevents\+json\b/
 
 /** An event, and what makes its data anew from the text it came as. Bytes have none: a second copy may be large. */
@@ -18,79 +16,75 @@ interface Decoded {
   readonly copy: DataCopy | undefined
 }
 
-/** What records say as events. `topic` is Semel's name of the topic. */
+/** Where records are from: those that name no source or id get one from there. `topic` is Semel's name of it. */
+export interface Place {
+  readonly topic: string
+  readonly partition: number
+}
+
+/** What records say as events. */
 export function decodeEvents(
-  messages: readonly Message[],
-  topic: string,
+  records: readonly LogRecord[],
+  place: Place,
 ): Required<Pick<ReadResult, 'events' | 'copies'>> {
-  const events = new Array<StoredEvent>(messages.length)
-  const copies = new Array<DataCopy | undefined>(messages.length)
-  for (let i = 0; i < messages.length; i++) {
-    const { event, copy } = decodeEvent(messages[i]!, topic)
+  const events = new Array<StoredEvent>(records.length)
+  const copies = new Array<DataCopy | undefined>(records.length)
+  for (let i = 0; i < records.length; i++) {
+    const { event, copy } = decodeEvent(records[i]!, place)
     events[i] = event
     copies[i] = copy
   }
   return { events, copies }
 }
 
-function decodeEvent(message: Message, topic: string): Decoded {
-  const headers = headersOf(message)
-  const contentType = headers.get('content-type')
-  if (headers.has('ce_specversion')) return binaryEvent(message, headers, contentType, topic)
+const noHeaders: EventHeaders = new EventHeaders()
+
+function decodeEvent(record: LogRecord, place: Place): Decoded {
+  const headers = record.headers ?? noHeaders
+  const { contentType } = headers
+  if (headers.isEvent) return binaryEvent(record, headers, place)
   if (contentType !== undefined && structuredType.test(contentType)) {
-    const decoded = structuredEvent(message, topic)
+    const decoded = structuredEvent(record, place)
     if (decoded !== undefined) return decoded
   }
-  return plainEvent(message, contentType, topic)
+  return plainEvent(record, contentType, place)
 }
 
-const keyOf = ({ key }: Message) => (key === null ? null : key.toString())
-const placeId = ({ partition, offset }: Message, topic: string) => `${topic}/${partition}/${offset}`
+const placeId = ({ offset }: LogRecord, { topic, partition }: Place) => `${topic}/${partition}/${offset}`
 
-function headersOf({ headers }: Message): Map<string, string> {
-  const texts = new Map<string, string>()
-  if (headers === undefined) return texts
-  for (const header of headers) {
-    for (const name in header) texts.set(name, header[name]!.toString())
-  }
-  return texts
-}
-
-function binaryEvent(
-  message: Message,
-  headers: ReadonlyMap<string, string>,
-  contentType: string | undefined,
-  topic: string,
-): Decoded {
-  const kind = headers.get(kindHeader)
-  const isImplied = kind !== undefined && !kind.endsWith('typed')
-  const time = headers.get('ce_time')
-  const { data, copy } = decodeData(message.value, kind, contentType)
+function binaryEvent(record: LogRecord, headers: EventHeaders, place: Place): Decoded {
+  const { id, source, type, time, contentType, kind, attributes } = headers
+  const { data, copy } = decodeData(record.value, kind, contentType)
   const event = {
-    id: headers.get('ce_id') ?? placeId(message, topic),
-    source: headers.get('ce_source') ?? `/kafka/${topic}`,
-    type: headers.get('ce_type') ?? topic,
-    time: timeOf(time, message),
-    key: keyOf(message),
+    id: id ?? placeId(record, place),
+    source: source ?? `/kafka/${place.topic}`,
+    type: type ?? place.topic,
+    time: timeOf(time, record),
+    key: record.key,
     data,
-    attributes: attributesOf((name) => {
-      return name === 'datacontenttype'
-        ? isImplied
-          ? undefined
-          : contentType
-        : headers.get(headerNames[name]!)
-    }),
-    offset: message.offset,
-    appendTime: message.timestamp,
+    attributes: withType(attributes, isImplied(kind, contentType) ? undefined : contentType),
+    offset: record.offset,
+    appendTime: record.timestamp,
   }
   return { event, copy }
+}
+
+function isImplied(kind: string | undefined, contentType: string | undefined): boolean {
+  return kind === undefined ? contentType === jsonType : !kind.endsWith('typed')
+}
+
+function withType(
+  attributes: EventAttributes | undefined,
+  datacontenttype: string | undefined,
+): EventAttributes | undefined {
+  return datacontenttype === undefined ? attributes : { ...attributes, datacontenttype }
 }
 
 let lastTimeText = ''
 let lastTime = Number.NaN
 
 /** Most events have the time of the one before. */
-function timeOf(text: string | undefined, { timestamp }: Message): number {
+function timeOf(text: string | undefined, { timestamp }: LogRecord): number {
   if (text === undefined) return timestamp
   if (text !== lastTimeText) {
     lastTimeText = text
@@ -99,10 +93,10 @@ function timeOf(text: string | undefined, { timestamp }: Message): number {
   return Number.isNaN(lastTime) ? timestamp : lastTime
 }
 
-function attributesOf(find: (name: (typeof attributeNames)[number]) => unknown): EventAttributes | undefined {
+function attributesOf(member: (name: string) => unknown): EventAttributes | undefined {
   let found: Record<string, string | number> | undefined
   for (const name of attributeNames) {
-    const value = find(name)
+    const value = member(name)
     if (value === undefined || value === null) continue
     found ??= {}
     found[name] = name === 'producersequence' ? Number(value) : String(value)
@@ -149,8 +143,8 @@ function bytesOf(value: Buffer): Uint8Array {
 }
 
 /** The whole event as JSON in the record's value. */
-function structuredEvent(message: Message, topic: string): Decoded | undefined {
-  const text = message.value?.toString() ?? ''
+function structuredEvent(record: LogRecord, place: Place): Decoded | undefined {
+  const text = record.value?.toString() ?? ''
   const envelope = madeIfSound(JSON.parse, text)?.data
   if (typeof envelope !== 'object' || envelope === null || Array.isArray(envelope)) return undefined
   const member = (name: string): unknown => Reflect.get(envelope, name)
@@ -160,15 +154,15 @@ function structuredEvent(message: Message, topic: string): Decoded | undefined {
   }
   const base64 = textOf('data_base64')
   const event = {
-    id: textOf('id') ?? placeId(message, topic),
-    source: textOf('source') ?? `/kafka/${topic}`,
-    type: textOf('type') ?? topic,
-    time: timeOf(textOf('time'), message),
-    key: keyOf(message),
+    id: textOf('id') ?? placeId(record, place),
+    source: textOf('source') ?? `/kafka/${place.topic}`,
+    type: textOf('type') ?? place.topic,
+    time: timeOf(textOf('time'), record),
+    key: record.key,
     data: base64 === undefined ? (member('data') ?? null) : bytesOf(Buffer.from(base64, 'base64')),
     attributes: attributesOf(member),
-    offset: message.offset,
-    appendTime: message.timestamp,
+    offset: record.offset,
+    appendTime: record.timestamp,
   }
   return { event, copy: base64 === undefined ? dataOfEnvelope(text) : undefined }
 }
@@ -177,18 +171,18 @@ function dataOfEnvelope(text: string): DataCopy {
   return () => JSON.parse(text).data ?? null
 }
 
-function plainEvent(message: Message, contentType: string | undefined, topic: string): Decoded {
-  const { data, copy } = decodeData(message.value, undefined, contentType)
+function plainEvent(record: LogRecord, contentType: string | undefined, place: Place): Decoded {
+  const { data, copy } = decodeData(record.value, undefined, contentType)
   const event = {
-    id: placeId(message, topic),
-    source: `/kafka/${topic}`,
-    type: topic,
-    time: message.timestamp,
-    key: keyOf(message),
+    id: placeId(record, place),
+    source: `/kafka/${place.topic}`,
+    type: place.topic,
+    time: record.timestamp,
+    key: record.key,
     data,
     attributes: contentType === undefined ? undefined : { datacontenttype: contentType },
-    offset: message.offset,
-    appendTime: message.timestamp,
+    offset: record.offset,
+    appendTime: record.timestamp,
   }
   return { event, copy }
 }

@@ -81,7 +81,7 @@ export class KafkaLog {
     // Asked after they were fetched: they are of the topic that was declared, not of one that was made anew (D6).
     if (records.length > 0)
       this.#requireDeclared(topic, await this.#parts.topics.confirm(place.name, fetchedAt))
-    return { ...decodeEvents(records, topic), bytes, next, end }
+    return { ...decodeEvents(records, { topic, partition }), bytes, next, end }
   }
 
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {

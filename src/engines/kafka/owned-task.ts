@@ -185,7 +185,7 @@ export class OwnedTask {
       isCommitting = true
       // It waits for all records, and fails if one of them did not get there.
       const isOnce = await this.#parts.clients.commit(producer)
-      this.#view.apply(entries, record, from + records.length)
+      this.#view.apply(entries, record, from + entries.length + 1)
       if (!isOnce) await this.#discardProducer()
     } catch (error) {
       await this.#discardProducer()

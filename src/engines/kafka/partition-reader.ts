@@ -1,16 +1,16 @@
 import { SemelError } from '../../errors.ts'
 import type { Clients } from './client.ts'
-import type { Message } from './client-types.ts'
 import { FetchedMemory } from './fetched-memory.ts'
 import { translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { LogEnds } from './log-ends.ts'
+import type { LogRecord } from './log-record.ts'
 import type { ReadConsumer, ReadPlan } from './read-consumer.ts'
 import type { ReadCursor } from './read-cursor.ts'
 import { ReaderPool, type Seat } from './reader-pool.ts'
 
 export interface Records {
-  readonly records: readonly Message[]
+  readonly records: readonly LogRecord[]
   /** As counted against `bytesMax`. */
   readonly bytes: number
   readonly next: number

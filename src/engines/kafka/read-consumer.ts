@@ -177,8 +177,10 @@ export class ReadConsumer {
 
   #deliver(messages: readonly Message[]): void {
     const now = this.#clients.platform.clock.monotonic()
+    let cursor: ReadCursor | undefined
     for (const message of messages) {
-      const cursor = this.cursor(message.topic, message.partition)
+      const { topic, partition } = message
+      if (cursor?.partition !== partition || cursor.topic !== topic) cursor = this.cursor(topic, partition)
       if (!cursor?.isAttached || cursor.wantsRestart) continue
       cursor.push(message)
       cursor.fetchedAt = now

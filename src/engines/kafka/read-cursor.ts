@@ -1,4 +1,5 @@
 import type { Message } from './client-types.ts'
+import { type LogRecord, memoryOf, recordOf, sizeOf } from './log-record.ts'
 
 /**
  * One place of reading in one partition: what was fetched from there and not yet asked for.
@@ -18,7 +19,7 @@ export class ReadCursor {
   /** The partition's bounds as last asked for: its first offset and its stable end. */
   earliest = Number.POSITIVE_INFINITY
   end = 0
-  #messages: Message[] = []
+  #records: LogRecord[] = []
   #taken = 0
   #bytes = 0
   #fetchedTo: number
@@ -31,7 +32,7 @@ export class ReadCursor {
   }
 
   get isEmpty(): boolean {
-    return this.#taken === this.#messages.length
+    return this.#taken === this.#records.length
   }
 
   /** Whether there was something to read at this offset when the bounds were asked for. */
@@ -40,7 +41,7 @@ export class ReadCursor {
   }
 
   get records(): number {
-    return this.#messages.length - this.#taken
+    return this.#records.length - this.#taken
   }
 
   /** Of this process's memory. */
@@ -55,11 +56,11 @@ export class ReadCursor {
 
   /** Where the next read goes on. */
   get position(): number {
-    return this.isEmpty ? this.#fetchedTo : this.#messages[this.#taken]!.offset
+    return this.isEmpty ? this.#fetchedTo : this.#records[this.#taken]!.offset
   }
 
   moveTo(offset: number): void {
-    this.#messages = []
+    this.#records = []
     this.#taken = 0
     this.#bytes = 0
     this.#fetchedTo = offset
@@ -73,8 +74,9 @@ export class ReadCursor {
 
   push(message: Message): void {
     if (message.offset < this.#fetchedTo) return
-    this.#messages.push(message)
-    this.#bytes += memoryOf(message)
+    const record = recordOf(message)
+    this.#records.push(record)
+    this.#bytes += memoryOf(record)
     this.#fetchedTo = message.offset + 1
     this.#tell()
   }
@@ -90,20 +92,20 @@ export class ReadCursor {
   take(
     recordsMax: number,
     bytesMax: number,
-  ): { readonly records: readonly Message[]; readonly bytes: number } {
+  ): { readonly records: readonly LogRecord[]; readonly bytes: number } {
     const first = this.#taken
     let bytes = 0
-    while (this.#taken < this.#messages.length && this.#taken - first < recordsMax) {
-      const message = this.#messages[this.#taken]!
-      const size = sizeOf(message)
+    while (this.#taken < this.#records.length && this.#taken - first < recordsMax) {
+      const record = this.#records[this.#taken]!
+      const size = sizeOf(record)
       if (this.#taken > first && bytes + size > bytesMax) break
       bytes += size
-      this.#bytes -= memoryOf(message)
+      this.#bytes -= memoryOf(record)
       this.#taken += 1
     }
-    const records = this.#messages.slice(first, this.#taken)
+    const records = this.#records.slice(first, this.#taken)
     if (this.isEmpty) {
-      this.#messages = []
+      this.#records = []
       this.#taken = 0
     }
     return { records, bytes }
@@ -119,18 +121,4 @@ export class ReadCursor {
     this.#onNews = undefined
     listener?.()
   }
-}
-
-const headerBytesAbout = 200
-
-function sizeOf({ key, value }: Message): number {
-  return (key?.length ?? 0) + (value?.length ?? 0) + headerBytesAbout
-}
-
-/** Each header is an object with a Buffer of its own: a small record with seven of them takes 4.8 KB. */
-const headerObjectsBytes = 550
-const recordObjectsBytes = 1_000
-
-function memoryOf(message: Message): number {
-  return sizeOf(message) + recordObjectsBytes + (message.headers?.length ?? 0) * headerObjectsBytes
 }

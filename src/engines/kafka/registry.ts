@@ -45,7 +45,7 @@ export class Registry {
       })
       for (const { key, value } of records) {
         // Written by `put` alone.
-        if (key !== null && value !== null) this.#entries.set(key.toString(), JSON.parse(value.toString()))
+        if (key !== null && value !== null) this.#entries.set(key, JSON.parse(value.toString()))
       }
       this.#offset = next
       isBehind = next < end
@@ -63,7 +63,7 @@ export class Registry {
       topic: this.#names.registry,
       partition: 0,
       records: fresh.map((entry) => ({
-        key: Buffer.from(keyOf(entry)),
+        key: keyOf(entry),
         value: Buffer.from(JSON.stringify(entry)),
       })),
     })
