@@ -1,4 +1,4 @@
-import type { Consumer, Message, Producer } from '../../src/engines/kafka/client-types.ts'
+import type { Consumer, Headers, Message, Producer } from '../../src/engines/kafka/client-types.ts'
 import { type ContentMode, kafka } from '../../src/engines/kafka/index.ts'
 import { type Bus, openBus, topic } from '../../src/index.ts'
 import {
@@ -57,18 +57,37 @@ export async function createTopics(...names: readonly string[]): Promise<void> {
   admin.disconnect()
 }
 
+/** Headers of the next event. */
+export type HeaderSource = () => Headers
+
+/** As many headers as an event of Semel has in binary mode, of the same length; all but the id are made once. */
+export function eventHeaders(topicName: string): HeaderSource {
+  const version = { ce_specversion: '1.0' }
+  const source = { ce_source: '/semel' }
+  const type = { ce_type: topicName }
+  const time = { ce_time: new Date().toISOString() }
+  const contentType = { 'content-type': 'application/json' }
+  let ids = 0
+  return () => {
+    const id = `01993e5b-7a1c-7d2e-8f00-${String(ids++).padStart(12, '0')}`
+    return [version, { ce_id: id }, source, type, time, contentType]
+  }
+}
+
 /** Sends orders, and knows when all that were sent have been acknowledged. */
 export class Sender {
   readonly #topic: string
   readonly #producer: Producer
+  readonly #headers: HeaderSource | undefined
   #sent = 0
   #acknowledged = 0
   #waiting: { readonly count: number; readonly resolve: () => void }[] = []
   onAcknowledged: (() => void) | undefined
 
-  private constructor(name: string, producer: Producer) {
+  private constructor(name: string, producer: Producer, headers: HeaderSource | undefined) {
     this.#topic = `${prefix}${name}`
     this.#producer = producer
+    this.#headers = headers
     producer.on('delivery-report', (error: Error | null) => {
       if (error) throw error
       this.#acknowledged += 1
@@ -78,19 +97,20 @@ export class Sender {
     })
   }
 
-  static async open(name: string): Promise<Sender> {
+  static async open(name: string, headers?: HeaderSource): Promise<Sender> {
     const config = {
       'enable.idempotence': true,
       acks: 'all',
       'linger.ms': 1,
       'queue.buffering.max.messages': 500_000,
     }
-    return new Sender(name, await openProducer(bootstrap(), config))
+    return new Sender(name, await openProducer(bootstrap(), config), headers)
   }
 
   send(n: number): void {
     const order = orderOf(n)
-    this.#producer.produce(this.#topic, null, Buffer.from(JSON.stringify(order)), order.customer)
+    const value = Buffer.from(JSON.stringify(order))
+    this.#producer.produce(this.#topic, null, value, order.customer, null, undefined, this.#headers?.())
     this.#sent += 1
   }
 
@@ -107,9 +127,9 @@ export class Sender {
 }
 
 /** Fills a topic; not part of what is measured. */
-export async function fill(name: string, count: number): Promise<void> {
+export async function fill(name: string, count: number, headers?: HeaderSource): Promise<void> {
   await createTopics(name)
-  const sender = await Sender.open(name)
+  const sender = await Sender.open(name, headers)
   for (let n = 0; n < count; n++) {
     sender.send(n)
     if (n % 10_000 === 9_999) await sender.acknowledged()

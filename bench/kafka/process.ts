@@ -5,7 +5,17 @@ import { begin, call, commit, openTransactional, sendOffsets } from '../../test/
 import { type BenchCase, type Figures, rate } from '../measure.ts'
 import { pause, sumPerCustomer } from '../semel-programs.ts'
 import { type Order, orders, publishBacklog } from '../workload.ts'
-import { bootstrap, createTopics, fill, inBothModes, openReader, prefix, readSome } from './by-hand.ts'
+import {
+  bootstrap,
+  createTopics,
+  eventHeaders,
+  fill,
+  type HeaderSource,
+  inBothModes,
+  openReader,
+  prefix,
+  readSome,
+} from './by-hand.ts'
 import { countWithStreams } from './streams.ts'
 
 const count = 100_000
@@ -19,7 +29,7 @@ export const processAtLeastOnce: BenchCase = {
   figure: 'eventsPerSecond',
   better: 'higher',
   reach: {},
-  ratios: { 'plain consumer loop': 0.8 },
+  ratios: { 'plain consumer loop': 0.8, 'bare client, same records': 0 },
   programs: {
     ...inBothModes((bus) => processOn(bus, 'at-least-once', ({ data }) => handle(data))),
     'plain consumer loop': async (): Promise<Figures> => {
@@ -32,6 +42,13 @@ export const processAtLeastOnce: BenchCase = {
         handled += messages.length
         if (messages.length > 0) consumer.commitCb(endsOf(messages), () => undefined)
       }
+      return { eventsPerSecond: rate(count, started) }
+    },
+    'bare client, same records': async (): Promise<Figures> => {
+      await fill('orders', count, eventHeaders('orders'))
+      const consumer = await openReader('orders')
+      const started = performance.now()
+      for (let read = 0; read < count; ) read += (await readSome(consumer, readEvents)).length
       return { eventsPerSecond: rate(count, started) }
     },
   },
@@ -69,9 +86,11 @@ async function processOn(
   return { eventsPerSecond: rate(count, started) }
 }
 
-/** Reads, produces one event for each, sends offsets, commits; meanwhile the next unit is read. No state. */
-async function transform(): Promise<Figures> {
-  await fill('orders', count)
+type Emit = (producer: Producer, messages: readonly Message[]) => void
+
+/** Reads, produces for each event, sends offsets, commits; meanwhile the next unit is read. */
+async function transform(emit: Emit, headers?: HeaderSource): Promise<Figures> {
+  await fill('orders', count, headers)
   await createTopics('totals')
   const consumer = await openReader('orders')
   const config = { 'linger.ms': 1, 'retry.backoff.ms': 2, 'queue.buffering.max.messages': 500_000 }
@@ -83,7 +102,7 @@ async function transform(): Promise<Figures> {
     next = readSome(consumer, unitEvents)
     if (messages.length === 0) continue
     await begin(producer)
-    emitAll(producer, messages)
+    emit(producer, messages)
     await sendOffsets(producer, consumer, endsOf(messages))
     await commit(producer)
     done += messages.length
@@ -94,6 +113,7 @@ async function transform(): Promise<Figures> {
   return { eventsPerSecond }
 }
 
+/** One event for each. No state. */
 function emitAll(producer: Producer, messages: readonly Message[]): void {
   for (const { partition, value } of messages) {
     const { customer, total }: Order = JSON.parse(value!.toString())
@@ -102,15 +122,38 @@ function emitAll(producer: Producer, messages: readonly Message[]): void {
   }
 }
 
+/** For each event the records that Semel writes: an event with its headers, and the state of its key. Nothing is computed. */
+function emitSameRecords(): Emit {
+  const headers = eventHeaders('totals')
+  const output = Buffer.from(JSON.stringify({ customer: 'customer-000000', sum: 50 }))
+  const state = Buffer.from('50')
+  return (producer, messages) => {
+    for (const { partition, key } of messages) {
+      producer.produce(`${prefix}totals`, partition, output, key, null, undefined, headers())
+      producer.produce(`${prefix}state`, partition, state, key)
+    }
+  }
+}
+
+async function transformSameRecords(): Promise<Figures> {
+  await createTopics('state')
+  return await transform(emitSameRecords(), eventHeaders('orders'))
+}
+
 export const processExactlyOnce: BenchCase = {
   name: 'process-exactly-once',
   figure: 'eventsPerSecond',
   better: 'higher',
   reach: {},
-  ratios: { 'plain transactions without state': 0.8, 'Kafka Streams, exactly_once_v2': 0 },
+  ratios: {
+    'plain transactions without state': 0.8,
+    'bare client, same records': 0,
+    'Kafka Streams, exactly_once_v2': 0,
+  },
   programs: {
     ...inBothModes((bus) => processOn(bus, 'exactly-once', sumPerCustomer)),
-    'plain transactions without state': transform,
+    'plain transactions without state': () => transform(emitAll),
+    'bare client, same records': transformSameRecords,
     'Kafka Streams, exactly_once_v2': async (folder): Promise<Figures> => {
       const warmUp = count / 2
       await fill('orders', warmUp + count)

@@ -4,7 +4,7 @@ import {
   publishConcurrent as publishConcurrentOn,
 } from '../semel-programs.ts'
 import { batchEvents } from '../workload.ts'
-import { createTopics, inBothModes, Sender } from './by-hand.ts'
+import { createTopics, eventHeaders, type HeaderSource, inBothModes, Sender } from './by-hand.ts'
 
 const batchCount = 300_000
 const singleCount = 150_000
@@ -17,18 +17,25 @@ export const publishBatch: BenchCase = {
   figure: 'eventsPerSecond',
   better: 'higher',
   reach: {},
-  ratios: { 'plain producer, calls of 1,000': 0.85 },
+  ratios: { 'plain producer, calls of 1,000': 0.85, 'bare client, same records': 0 },
   programs: {
     ...inBothModes((bus) => publishBatchOn(bus, batchCount)),
-    'plain producer, calls of 1,000': async (): Promise<Figures> => {
-      await createTopics('plain')
-      const sender = await Sender.open('plain')
-      await batches(sender, warmUp)
-      const started = performance.now()
-      await batches(sender, batchCount)
-      return { eventsPerSecond: rate(batchCount, started) }
-    },
+    'plain producer, calls of 1,000': () => measured(batches, batchCount),
+    'bare client, same records': () => measured(batches, batchCount, eventHeaders('plain')),
   },
+}
+
+async function measured(
+  run: (sender: Sender, count: number) => Promise<void>,
+  count: number,
+  headers?: HeaderSource,
+): Promise<Figures> {
+  await createTopics('plain')
+  const sender = await Sender.open('plain', headers)
+  await run(sender, warmUp)
+  const started = performance.now()
+  await run(sender, count)
+  return { eventsPerSecond: rate(count, started) }
 }
 
 async function batches(sender: Sender, count: number): Promise<void> {
@@ -47,17 +54,11 @@ export const publishConcurrent: BenchCase = {
   figure: 'eventsPerSecond',
   better: 'higher',
   reach: {},
-  ratios: { 'plain producer, 256 under way': 0.85 },
+  ratios: { 'plain producer, 256 under way': 0.85, 'bare client, same records': 0 },
   programs: {
     ...inBothModes((bus) => publishConcurrentOn(bus, singleCount)),
-    'plain producer, 256 under way': async (): Promise<Figures> => {
-      await createTopics('plain')
-      const sender = await Sender.open('plain')
-      await singles(sender, warmUp)
-      const started = performance.now()
-      await singles(sender, singleCount)
-      return { eventsPerSecond: rate(singleCount, started) }
-    },
+    'plain producer, 256 under way': () => measured(singles, singleCount),
+    'bare client, same records': () => measured(singles, singleCount, eventHeaders('plain')),
   },
 }
 
