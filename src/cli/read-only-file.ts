@@ -4,8 +4,8 @@ import type { EngineStatus } from '../engine/status.ts'
 import { AppendWatch } from '../engines/sqlite/append-watch.ts'
 import { openForReading } from '../engines/sqlite/database-file.ts'
 import { sqliteFacts } from '../engines/sqlite/facts.ts'
+import { newestFormat, oldestFormat } from '../engines/sqlite/id-format.ts'
 import { LogReader } from '../engines/sqlite/log-reader.ts'
-import { formatVersion } from '../engines/sqlite/schema.ts'
 import { openError } from '../engines/sqlite/sqlite-errors.ts'
 import { sqliteStatus } from '../engines/sqlite/sqlite-status.ts'
 import { StateReader } from '../engines/sqlite/state-reader.ts'
@@ -109,10 +109,11 @@ function readLogId(database: DatabaseSync, file: string): string {
   const rows = database.prepare('select name, value from semel_meta').all()
   const meta = new Map(rows.map(({ name, value }) => [String(name), String(value)]))
   const format = Number(meta.get('format'))
-  if (format === formatVersion) return meta.get('log_id') ?? ''
+  // What is read here is the same in all of them.
+  if (format >= oldestFormat && format <= newestFormat) return meta.get('log_id') ?? ''
   throw new SemelError(
     'STORAGE_FORMAT',
-    `${file} has format ${format}, this version of Semel knows ${formatVersion}`,
-    { limit: formatVersion, actual: format, hint: 'use the Semel that wrote it' },
+    `${file} has format ${format}, this version of Semel knows ${newestFormat}`,
+    { limit: newestFormat, actual: format, hint: 'use the Semel that wrote it' },
   )
 }

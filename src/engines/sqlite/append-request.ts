@@ -1,4 +1,4 @@
-import type { HashKey } from './keyed-hash.ts'
+import type { IdFormat } from './id-format.ts'
 import type { LogTables, PartitionEntry, TopicEntry } from './log-tables.ts'
 import { BatchBytes } from './stored-row.ts'
 import type { WireBatch, WireRow } from './writer-protocol.ts'
@@ -10,8 +10,8 @@ export class IncomingRow extends BatchBytes {
   /** By index: place of an older event with the same id, out of its window. */
   expired: Map<number, number> | undefined
 
-  constructor({ head, body, count }: WireRow, first: number, key: HashKey) {
-    super(Buffer.from(head), Buffer.from(body), count, key)
+  constructor({ head, body, count }: WireRow, first: number, format: IdFormat) {
+    super(Buffer.from(head), Buffer.from(body), count, format)
     this.first = first
   }
 
@@ -37,7 +37,7 @@ export function incomingBatch(tables: LogTables, wire: WireBatch): IncomingBatch
   const rows: IncomingRow[] = []
   let count = 0
   for (const row of wire.rows) {
-    rows.push(new IncomingRow(row, count, tables.hashKey))
+    rows.push(new IncomingRow(row, count, tables.idFormat))
     count += row.count
   }
   return { wire, topic, head, rows, count }

@@ -3,16 +3,16 @@ import { DatabaseSync } from 'node:sqlite'
 import { SemelError } from '../../errors.ts'
 import { fileKind, makePrivate } from '../../platform/files.ts'
 import type { Platform } from '../../platform/platform.ts'
+import { type IdFormat, idFormat, newestFormat, oldestFormat } from './id-format.ts'
 import type { HashKey } from './keyed-hash.ts'
-import { applicationId, formatVersion, schemaSql } from './schema.ts'
+import { applicationId, schemaSql } from './schema.ts'
 import { openError } from './sqlite-errors.ts'
 import { sqliteLimits } from './sqlite-limits.ts'
 
 export interface OpenedFile {
   readonly database: DatabaseSync
   readonly logId: string
-  /** Secret to the file, so that nobody can choose event ids that hash alike. */
-  readonly hashKey: HashKey
+  readonly idFormat: IdFormat
 }
 
 /** Opens the file for writing, creates or checks the schema, and answers the log's identity. */
@@ -80,11 +80,12 @@ function prepareSchema(
       .all()
       .map(({ name, value }) => [String(name), String(value)]),
   )
-  checkFormat(Number(meta.get('format')), file)
+  const format = Number(meta.get('format'))
+  checkFormat(format, file)
   const logId = meta.get('log_id')
   const hashKey = meta.get('hash_key')
   if (logId === undefined || !/^[\da-f]{16}$/.test(hashKey ?? '')) throw damagedMeta(file)
-  return { logId, hashKey: keyFromHex(hashKey!) }
+  return { logId, idFormat: idFormat(format, keyFromHex(hashKey!)) }
 }
 
 function hasSchema(database: DatabaseSync): boolean {
@@ -105,7 +106,7 @@ function create(database: DatabaseSync, { random }: Platform): void {
   const hex = (words: number): string => {
     return Array.from({ length: words }, () => random.uint32().toString(16).padStart(8, '0')).join('')
   }
-  insert.run('format', String(formatVersion))
+  insert.run('format', String(newestFormat))
   insert.run('log_id', hex(4))
   insert.run('hash_key', hex(2))
   insert.run('generations', '0')
@@ -116,12 +117,12 @@ function keyFromHex(hex: string): HashKey {
 }
 
 function checkFormat(format: number, file: string): void {
-  if (format === formatVersion) return
-  if (!Number.isInteger(format) || format < 1) throw damagedMeta(file)
+  if (!Number.isInteger(format) || format < oldestFormat) throw damagedMeta(file)
+  if (format <= newestFormat) return
   throw new SemelError(
     'STORAGE_FORMAT',
-    `${file} has format ${format}, this version of Semel knows ${formatVersion}`,
-    { limit: formatVersion, actual: format, hint: 'open it with the newer Semel that wrote it' },
+    `${file} has format ${format}, this version of Semel knows ${newestFormat}`,
+    { limit: newestFormat, actual: format, hint: 'open it with the newer Semel that wrote it' },
   )
 }
 

@@ -1,5 +1,7 @@
 import { HotIds } from './hot-ids.ts'
+import { Sighting } from './id-entry.ts'
 import type { IdGeneration } from './id-generation.ts'
+import { isMarked, type Marks, noMark } from './marks.ts'
 
 /** Ids that no longer grow: they are being sealed. */
 export interface FrozenIds {
@@ -12,13 +14,23 @@ export interface FrozenIds {
 
 const entryNumbers = 4
 
+/** An id to be remembered. */
+export interface NewId {
+  readonly hi: number
+  readonly lo: number
+  readonly place: number
+  /** Its mark is at `at` of them. */
+  readonly marks: Marks
+  readonly at: number
+}
+
 /**
  * The ids of one topic inside its window (N1 to N5): 64-bit hash to place of the first event with that id.
  *
  *  HOT     the newest ids, a table in memory, rebuilt from the log at open
  *  FROZEN  a full hot table; it is being written to the file in steps (`IdKeeper`)
  *  SEALED  generations on disk, sorted by hash, each with a small filter in memory; dropped whole when expired
- * What is found is only a candidate: the caller compares with the id in the log row, and with the window.
+ * What is found by hash is only a candidate: the caller compares with the id in the log row, and with the window.
  */
 export class DedupIndex {
   #hot = new HotIds()
@@ -72,12 +84,35 @@ export class DedupIndex {
   }
 
   /**
+   * Place of the same event, if that is certain without its row: the newest part of the index that knows the hash has
+   * the mark, too, and nothing of that part is out of the window. Otherwise 0, and the row decides.
+   */
+  placeOfSame(hi: number, lo: number, marks: Marks, at: number, sinceMs: number): number {
+    if (!isMarked(marks, at)) return 0
+    const place = this.#hot.placeOfMark(hi, lo, marks, at)
+    if (place !== Sighting.none) return this.#oldestMs > sinceMs ? place : 0
+    const frozen = this.#frozen
+    if (frozen !== undefined) {
+      const found = frozen.ids.placeOfMark(hi, lo, marks, at)
+      if (found !== Sighting.none) return frozen.oldestMs > sinceMs ? found : 0
+    }
+    for (let i = this.#generations.length - 1; i >= 0; i--) {
+      const generation = this.#generations[i]!
+      if (!generation.mayHold(hi, lo)) continue
+      if (generation.row.oldestMs <= sinceMs) return 0
+      const found = generation.placeOfMark(hi, lo, marks, at)
+      if (found !== Sighting.none) return found
+    }
+    return 0
+  }
+
+  /**
    * Remembers an id from now on. `expired` is the place where the same id was accepted before, out of its window:
    * the entry is reused, or an id that comes back for ever would fill the table.
    */
-  add(hi: number, lo: number, place: number, appendMs: number, expired = 0): void {
-    const replaced = expired !== 0 && this.#hot.replace(hi, lo, expired, place)
-    if (!replaced) this.#hot.add(hi, lo, place)
+  add({ hi, lo, place, marks, at }: NewId, appendMs: number, expired = 0): void {
+    const replaced = expired !== 0 && this.#hot.replace(hi, lo, expired, place, marks, at)
+    if (!replaced) this.#hot.add(hi, lo, place, marks, at)
     this.#added.push(hi, lo, place, replaced ? expired : 0)
     if (appendMs < this.#oldestMs) this.#oldestMs = appendMs
     if (appendMs > this.#newestMs) this.#newestMs = appendMs
@@ -98,7 +133,8 @@ export class DedupIndex {
         number,
       ]
       if (expired === 0) this.#hot.undo(hi, lo, place)
-      else this.#hot.replace(hi, lo, place, expired)
+      // Its mark is gone: from now on the row decides.
+      else this.#hot.replace(hi, lo, place, expired, noMark, 0)
     }
     this.#added = []
   }
@@ -133,6 +169,6 @@ export class DedupIndex {
     // A generation that does not know how new its ids are would be dropped while they are inside the window.
     this.#oldestMs = Math.min(this.#oldestMs, oldestMs)
     this.#newestMs = Math.max(this.#newestMs, newestMs)
-    left.visit(0, left.slots, (hi, lo, place) => this.#hot.add(hi, lo, place))
+    left.visit(0, left.slots, (hi, lo, place, marks, at) => this.#hot.add(hi, lo, place, marks, at))
   }
 }

@@ -1,3 +1,6 @@
+import { Sighting, type TakeEntry } from './id-entry.ts'
+import { copyMark, isMarked, type Marks, markWords, noMark, sameMark } from './marks.ts'
+
 const slotsMin = 1024
 /** Slots behind the last regular one, so that probing never has to wrap around. */
 const spareSlots = 256
@@ -6,22 +9,32 @@ const loadMax = 0.6
 /** Place of an entry whose transaction was rolled back. */
 const undone = -1
 
+/** An entry that found no slot. */
+interface Overflow {
+  readonly hi: number
+  readonly lo: number
+  place: number
+  mark: Marks
+}
+
 /**
  * Ids of the newest part of the log: an open-addressing table from 64-bit hash to place, 16 bytes a slot.
  *
  * The slot is the hash's top bits, so going through the slots meets the hashes almost in order: sealing needs no
  * sort of the whole table and can stop anywhere. Equal hashes of different ids stand side by side; the caller
- * compares ids.
+ * compares ids. Entries may have a mark (`marks.ts`), 16 bytes more a slot once one has.
  */
 export class HotIds {
   #hi: Uint32Array
   #lo: Uint32Array
   #places: Float64Array
+  /** Absent while no entry has a mark. */
+  #marks: Marks | undefined
   #bits: number
   #size = 0
   #longestMove = 0
-  /** Entries (high, low, place) that found no slot: only where very many hashes are almost equal. */
-  #overflow: number[] = []
+  /** Only where very many hashes are almost equal. */
+  #overflow: Overflow[] = []
 
   constructor(entries = 0) {
     this.#bits = Math.max(10, Math.ceil(Math.log2(Math.max(slotsMin, entries / loadMax))))
@@ -36,12 +49,16 @@ export class HotIds {
   }
 
   get bytes(): number {
-    return this.#places.length * 16
+    return this.#places.length * (this.#marks === undefined ? 16 : 32)
   }
 
-  add(hi: number, lo: number, place: number): void {
+  get hasMarks(): boolean {
+    return this.#marks !== undefined
+  }
+
+  add(hi: number, lo: number, place: number, marks: Marks, at: number): void {
     if (this.#size >= 2 ** this.#bits * loadMax) this.#rebuild(this.#bits + 1)
-    this.#put(hi, lo, place)
+    this.#put(hi, lo, place, marks, at)
     this.#size++
   }
 
@@ -61,25 +78,44 @@ export class HotIds {
       const place = this.#places[slot]!
       if (this.#hi[slot] === hi && this.#lo[slot] === lo && place !== undone) found.push(place)
     }
-    for (const at of this.#inOverflow(hi, lo)) found.push(this.#overflow[at]!)
+    for (const entry of this.#inOverflow(hi, lo)) found.push(entry.place)
   }
 
-  /** Puts another place where `before` is; `false` if there is no such entry. */
-  replace(hi: number, lo: number, before: number, place: number): boolean {
+  /** Place of the entry with this hash and mark; `Sighting` if there is none. */
+  placeOfMark(hi: number, lo: number, marks: Marks, at: number): number {
+    let sighting: number = Sighting.none
+    for (let slot = this.#slotOf(hi); this.#places[slot]; slot++) {
+      const place = this.#places[slot]!
+      if (this.#hi[slot] !== hi || this.#lo[slot] !== lo || place === undone) continue
+      if (this.#marks !== undefined && sameMark(this.#marks, slot * markWords, marks, at)) return place
+      sighting = Sighting.unsure
+    }
+    for (const entry of this.#inOverflow(hi, lo)) {
+      if (sameMark(entry.mark, 0, marks, at)) return entry.place
+      sighting = Sighting.unsure
+    }
+    return sighting
+  }
+
+  /** Puts another place and mark where `before` is; `false` if there is no such entry. */
+  replace(hi: number, lo: number, before: number, place: number, marks: Marks, at: number): boolean {
     for (let slot = this.#slotOf(hi); this.#places[slot]; slot++) {
       if (this.#hi[slot] === hi && this.#lo[slot] === lo && this.#places[slot] === before) {
         this.#places[slot] = place
+        this.#setMark(slot, marks, at)
         return true
       }
     }
-    const at = this.#inOverflow(hi, lo).find((index) => this.#overflow[index] === before)
-    if (at !== undefined) this.#overflow[at] = place
-    return at !== undefined
+    const entry = this.#inOverflow(hi, lo).find((candidate) => candidate.place === before)
+    if (entry === undefined) return false
+    entry.place = place
+    entry.mark = marks.slice(at, at + markWords)
+    return true
   }
 
   /** Takes back an `add` of a transaction that was rolled back. */
   undo(hi: number, lo: number, place: number): void {
-    this.replace(hi, lo, place, undone)
+    this.replace(hi, lo, place, undone, noMark, 0)
   }
 
   /** Slots in all: the bound for `visit`. */
@@ -88,12 +124,14 @@ export class HotIds {
   }
 
   /** Gives `visit` the entries of the slots from `from` to before `to`. Answers the next slot. */
-  visit(from: number, to: number, visit: (hi: number, lo: number, place: number) => void): number {
+  visit(from: number, to: number, visit: TakeEntry): number {
     const end = Math.max(from, Math.min(to, this.#places.length))
     if (from === 0) this.#visitOverflow(visit)
+    const marks = this.#marks ?? noMark
+    const step = this.#marks === undefined ? 0 : markWords
     for (let slot = from; slot < end; slot++) {
       const place = this.#places[slot]!
-      if (place > 0) visit(this.#hi[slot]!, this.#lo[slot]!, place)
+      if (place > 0) visit(this.#hi[slot]!, this.#lo[slot]!, place, marks, slot * step)
     }
     return end
   }
@@ -106,8 +144,8 @@ export class HotIds {
   /** Forgets what `keep` does not want. */
   filter(keep: (place: number) => boolean): HotIds {
     const kept = new HotIds(this.#size)
-    this.visit(0, this.slots, (hi, lo, place) => {
-      if (keep(place)) kept.add(hi, lo, place)
+    this.visit(0, this.slots, (hi, lo, place, marks, at) => {
+      if (keep(place)) kept.add(hi, lo, place, marks, at)
     })
     return kept
   }
@@ -116,39 +154,43 @@ export class HotIds {
     return hi >>> (32 - this.#bits)
   }
 
-  #put(hi: number, lo: number, place: number): void {
+  #setMark(slot: number, marks: Marks, at: number): void {
+    if (this.#marks === undefined) {
+      if (!isMarked(marks, at)) return
+      this.#marks = new Uint32Array(markWords * this.#places.length)
+    }
+    copyMark(this.#marks, slot * markWords, marks, at)
+  }
+
+  #put(hi: number, lo: number, place: number, marks: Marks, at: number): void {
     const first = this.#slotOf(hi)
     let slot = first
     while (this.#places[slot]) slot++
     if (slot >= this.#places.length) {
-      this.#overflow.push(hi, lo, place)
+      this.#overflow.push({ hi, lo, place, mark: marks.slice(at, at + markWords) })
       return
     }
     if (slot - first > this.#longestMove) this.#longestMove = slot - first
     this.#hi[slot] = hi
     this.#lo[slot] = lo
     this.#places[slot] = place
+    this.#setMark(slot, marks, at)
   }
 
-  /** Indexes of the places of a hash that found no slot. */
-  #inOverflow(hi: number, lo: number): number[] {
-    const found: number[] = []
-    for (let i = 0; i < this.#overflow.length; i += 3) {
-      const isHere = this.#overflow[i] === hi && this.#overflow[i + 1] === lo
-      if (isHere && this.#overflow[i + 2] !== undone) found.push(i + 2)
-    }
-    return found
+  #inOverflow(hi: number, lo: number): Overflow[] {
+    if (this.#overflow.length === 0) return []
+    return this.#overflow.filter((entry) => entry.hi === hi && entry.lo === lo && entry.place !== undone)
   }
 
-  #visitOverflow(visit: (hi: number, lo: number, place: number) => void): void {
-    for (let i = 0; i < this.#overflow.length; i += 3) {
-      const place = this.#overflow[i + 2]!
-      if (place > 0) visit(this.#overflow[i]!, this.#overflow[i + 1]!, place)
-    }
+  #visitOverflow(visit: TakeEntry): void {
+    for (const { hi, lo, place, mark } of this.#overflow) if (place > 0) visit(hi, lo, place, mark, 0)
   }
 
   #rebuild(bits: number): void {
     const [hi, lo, places, overflow] = [this.#hi, this.#lo, this.#places, this.#overflow]
+    const before = this.#marks
+    const marks = before ?? noMark
+    const step = before === undefined ? 0 : markWords
     const slots = 2 ** bits + spareSlots
     this.#bits = bits
     this.#longestMove = 0
@@ -156,11 +198,10 @@ export class HotIds {
     this.#hi = new Uint32Array(slots)
     this.#lo = new Uint32Array(slots)
     this.#places = new Float64Array(slots)
+    this.#marks = before === undefined ? undefined : new Uint32Array(markWords * slots)
     for (let slot = 0; slot < places.length; slot++) {
-      if (places[slot]! > 0) this.#put(hi[slot]!, lo[slot]!, places[slot]!)
+      if (places[slot]! > 0) this.#put(hi[slot]!, lo[slot]!, places[slot]!, marks, slot * step)
     }
-    for (let i = 0; i < overflow.length; i += 3) {
-      if (overflow[i + 2]! > 0) this.#put(overflow[i]!, overflow[i + 1]!, overflow[i + 2]!)
-    }
+    for (const { hi, lo, place, mark } of overflow) if (place > 0) this.#put(hi, lo, place, mark, 0)
   }
 }

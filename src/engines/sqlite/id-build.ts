@@ -1,5 +1,6 @@
 import type { DedupIndex, FrozenIds } from './dedup-index.ts'
-import { ChunkCollector, chunksFor } from './id-chunk.ts'
+import { ChunkCollector, chunksFor, markedEntryBytes, plainEntryBytes } from './id-chunk.ts'
+import type { TakeEntry } from './id-entry.ts'
 import { IdFilter } from './id-filter.ts'
 import { type GenerationRow, type GenerationRows, IdGeneration } from './id-generation.ts'
 import { GenerationSource, HotSource, type IdSource } from './id-sources.ts'
@@ -27,7 +28,7 @@ export class IdBuild {
   readonly #rows: GenerationRows
   readonly #sources: readonly IdSource[]
   readonly #filter: IdFilter
-  readonly #collector = new ChunkCollector()
+  readonly #collector: ChunkCollector
   #nextChunk = 0
   #nextFilterPart = 0
 
@@ -35,6 +36,7 @@ export class IdBuild {
     this.plan = plan
     this.#rows = rows
     this.row = rowOf(plan)
+    this.#collector = new ChunkCollector(this.row.entryBytes)
     this.#filter = IdFilter.for(this.row.entries)
     const { parts } = plan
     this.#sources =
@@ -69,8 +71,8 @@ export class IdBuild {
 
   #writeChunk(): void {
     const bound = Math.ceil(((this.#nextChunk + 1) * 2 ** 32) / this.row.chunks)
-    const take = (hi: number, lo: number, place: number): void => {
-      this.#collector.add(hi, lo, place)
+    const take: TakeEntry = (hi, lo, place, marks, at) => {
+      this.#collector.add(hi, lo, place, marks, at)
       this.#filter.add(hi, lo)
     }
     for (const source of this.#sources) source.takeBelow(bound, take)
@@ -82,16 +84,20 @@ export class IdBuild {
 function rowOf({ generation: id, parts }: BuildPlan): GenerationRow {
   if (parts.kind === 'seal') {
     const { ids, oldestMs, newestMs } = parts.frozen
-    return { id, rank: id, entries: ids.size, chunks: chunksFor(ids.size), oldestMs, newestMs }
+    const entryBytes = ids.hasMarks ? markedEntryBytes : plainEntryBytes
+    const chunks = chunksFor(ids.size, entryBytes)
+    return { id, rank: id, entries: ids.size, chunks, oldestMs, newestMs, entryBytes }
   }
   const rows = parts.generations.map(({ row }) => row)
   const entries = rows.reduce((sum, row) => sum + row.entries, 0)
+  const entryBytes = Math.max(...rows.map((row) => row.entryBytes))
   return {
     id,
     rank: rows[0]!.rank,
     entries,
-    chunks: chunksFor(entries),
+    chunks: chunksFor(entries, entryBytes),
     oldestMs: Math.min(...rows.map((row) => row.oldestMs)),
     newestMs: Math.max(...rows.map((row) => row.newestMs)),
+    entryBytes,
   }
 }

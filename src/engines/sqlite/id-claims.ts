@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { IdFormat } from './id-format.ts'
 import type { GenerationRow } from './id-generation.ts'
 import { sqliteLimits } from './sqlite-limits.ts'
 
@@ -8,6 +9,7 @@ import { sqliteLimits } from './sqlite-limits.ts'
  */
 export class IdClaims {
   readonly #builder: string
+  readonly #hasEntryBytes: boolean
   readonly #claim: StatementSync
   readonly #nextGeneration: StatementSync
   readonly #setClaim: StatementSync
@@ -19,8 +21,9 @@ export class IdClaims {
   readonly #removeGeneration: StatementSync
   readonly #markSealed: StatementSync
 
-  constructor(database: DatabaseSync, builder: string) {
+  constructor(database: DatabaseSync, builder: string, format: IdFormat) {
     this.#builder = builder
+    this.#hasEntryBytes = format.uuid !== undefined
     this.#claim = database.prepare(
       'select generation, chunks, builder, seen_at from semel_id_build where topic_id = ?',
     )
@@ -33,7 +36,10 @@ export class IdClaims {
       'update semel_id_build set seen_at = ? where topic_id = ? and generation = ? and builder = ?',
     )
     this.#endClaim = database.prepare('delete from semel_id_build where topic_id = ?')
-    this.#addGeneration = database.prepare('insert into semel_id_generation values (?, ?, ?, ?, ?, ?, ?)')
+    const more = this.#hasEntryBytes ? ', ?' : ''
+    this.#addGeneration = database.prepare(
+      `insert into semel_id_generation values (?, ?, ?, ?, ?, ?, ?${more})`,
+    )
     this.#addGarbage = database.prepare('insert or ignore into semel_id_garbage values (?, ?, 0)')
     this.#removeGeneration = database.prepare('delete from semel_id_generation where id = ?')
     this.#markSealed = database.prepare('update semel_partition set sealed_to = ? where id = ?')
@@ -65,8 +71,10 @@ export class IdClaims {
   }
 
   /** Makes a finished generation known. */
-  finish({ id, rank, entries, chunks, oldestMs, newestMs }: GenerationRow, topicId: number): void {
-    this.#addGeneration.run(id, topicId, rank, entries, chunks, oldestMs, newestMs)
+  finish(row: GenerationRow, topicId: number): void {
+    const { id, rank, entries, chunks, oldestMs, newestMs, entryBytes } = row
+    const values = [id, topicId, rank, entries, chunks, oldestMs, newestMs]
+    this.#addGeneration.run(...values, ...(this.#hasEntryBytes ? [entryBytes] : []))
     this.#endClaim.run(topicId)
   }
 

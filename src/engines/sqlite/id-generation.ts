@@ -1,6 +1,9 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { SemelError } from '../../errors.ts'
 import { chunkOf, chunkRow, decodeChunk, type IdChunk } from './id-chunk.ts'
+import { Sighting } from './id-entry.ts'
 import { IdFilter } from './id-filter.ts'
+import { type Marks, sameMark } from './marks.ts'
 
 /** A sealed generation, as its row says. */
 export interface GenerationRow {
@@ -12,10 +15,13 @@ export interface GenerationRow {
   /** Append times of its oldest and newest id. */
   readonly oldestMs: number
   readonly newestMs: number
+  /** Bytes of each entry of its chunks: with marks or without. */
+  readonly entryBytes: number
 }
 
 /** Reads and writes the rows that generations consist of. Shared by all topics of a writer. */
 export class GenerationRows {
+  readonly #file: string
   readonly #chunk: StatementSync
   readonly #insertChunk: StatementSync
   readonly #insertFilter: StatementSync
@@ -24,7 +30,8 @@ export class GenerationRows {
   readonly #deleteFilters: StatementSync
   readonly #deleteGeneration: StatementSync
 
-  constructor(database: DatabaseSync) {
+  constructor(database: DatabaseSync, file: string) {
+    this.#file = file
     this.#chunk = database.prepare('select entries from semel_id_chunk where row = ?')
     this.#insertChunk = database.prepare('insert into semel_id_chunk values (?, ?)')
     this.#insertFilter = database.prepare('insert into semel_id_filter values (?, ?)')
@@ -36,8 +43,14 @@ export class GenerationRows {
     this.#deleteGeneration = database.prepare('delete from semel_id_generation where id = ?')
   }
 
-  chunk(generation: number, chunk: number): IdChunk {
-    return decodeChunk(this.#chunk.get(chunkRow(generation, chunk))?.entries)
+  chunk({ id, entryBytes }: GenerationRow, chunk: number): IdChunk {
+    const decoded = decodeChunk(this.#chunk.get(chunkRow(id, chunk))?.entries, entryBytes)
+    if (decoded !== undefined) return decoded
+    throw new SemelError(
+      'STORAGE_CORRUPT',
+      `${this.#file} is damaged: row ${chunkRow(id, chunk)} of semel_id_chunk does not match its checksum`,
+      { hint: 'keep a copy of the file, then restore from a backup; nothing was deleted or skipped' },
+    )
   }
 
   writeChunk(generation: number, chunk: number, entries: Uint8Array): void {
@@ -92,10 +105,22 @@ export class IdGeneration {
 
   /** Adds the places of all its ids with this hash to `found`: one row read. */
   find(hi: number, lo: number, found: number[]): void {
-    const chunk = this.#rows.chunk(this.row.id, chunkOf(hi, this.row.chunks))
+    const chunk = this.#rows.chunk(this.row, chunkOf(hi, this.row.chunks))
     for (let i = firstAtLeast(chunk.hi, hi); i < chunk.count && chunk.hi[i] === hi; i++) {
       if (chunk.lo[i] === lo) found.push(chunk.places[i]!)
     }
+  }
+
+  /** Place of the entry with this hash and mark; `Sighting` if there is none. */
+  placeOfMark(hi: number, lo: number, marks: Marks, at: number): number {
+    const chunk = this.#rows.chunk(this.row, chunkOf(hi, this.row.chunks))
+    let sighting: number = Sighting.none
+    for (let i = firstAtLeast(chunk.hi, hi); i < chunk.count && chunk.hi[i] === hi; i++) {
+      if (chunk.lo[i] !== lo) continue
+      if (sameMark(chunk.marks, i * chunk.markStep, marks, at)) return chunk.places[i]!
+      sighting = Sighting.unsure
+    }
+    return sighting
   }
 }
 

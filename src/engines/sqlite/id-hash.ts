@@ -1,4 +1,6 @@
-import { type Hash64, type HashKey, hashBytes, viewOf } from './keyed-hash.ts'
+import type { IdFormat } from './id-format.ts'
+import { type Hash64, hashBytes, viewOf } from './keyed-hash.ts'
+import { hashUuid, uuidBytes } from './uuid-hash.ts'
 
 /*
  * Event ids as they stand in a batch head, without parsing it: the bytes between the quotes, escapes included.
@@ -11,6 +13,8 @@ const backslash = 0x5c
 export const idGap = 3
 /** Position of the first id's first byte in every head. */
 export const idsStart = headPrefix.length
+/** Numbers of 32 bits of one rest. */
+export const restWords = 2
 
 /** The ids of a head, found in one walk. */
 export interface HeadIds {
@@ -18,27 +22,52 @@ export interface HeadIds {
   readonly hashes: Uint32Array
   /** First byte of each id, and where one behind the last would begin: id `i` ends `idGap` before number `i + 1`. */
   readonly starts: Uint32Array
+  /**
+   * What the hash leaves open of an id, halves by turns: ids are equal exactly if hash and rest are. 0 and 0 for ids that
+   * are no UUIDs: then the texts must be compared. Absent where the file's format knows no rests.
+   */
+  readonly rests: Uint32Array | undefined
 }
 
-const scratch: Hash64 = { hi: 0, lo: 0 }
+const hash: Hash64 = { hi: 0, lo: 0 }
+const rest: Hash64 = { hi: 0, lo: 0 }
 
 /** Finds and hashes a head's ids. */
-export function hashHeadIds(head: Uint8Array, count: number, key: HashKey): HeadIds {
+export function hashHeadIds(head: Uint8Array, count: number, format: IdFormat): HeadIds {
   checkPrefix(head)
   const hashes = new Uint32Array(count * 2)
+  const rests = format.uuid === undefined ? undefined : new Uint32Array(count * restWords)
   const starts = new Uint32Array(count + 1)
   const view = viewOf(head)
   let start = idsStart
   for (let i = 0; i < count; i++) {
     const end = endOfString(head, start)
-    hashBytes(view, start, end, key, scratch)
-    hashes[2 * i] = scratch.hi
-    hashes[2 * i + 1] = scratch.lo
+    const isUuid = hashOne(head, view, start, end, format)
+    hashes[2 * i] = hash.hi
+    hashes[2 * i + 1] = hash.lo
+    if (rests !== undefined && isUuid) {
+      rests[restWords * i] = rest.hi
+      rests[restWords * i + 1] = rest.lo
+    }
     starts[i] = start
     start = end + idGap
   }
   starts[count] = start
-  return { hashes, starts }
+  return { hashes, starts, rests }
+}
+
+/** The hash of an id's bytes. */
+export function hashId(id: Uint8Array, format: IdFormat): Hash64 {
+  hashOne(id, viewOf(id), 0, id.length, format)
+  return { ...hash }
+}
+
+/** Fills `hash`, and `rest` if it answers `true`. */
+function hashOne(text: Uint8Array, view: DataView, start: number, end: number, format: IdFormat): boolean {
+  const { uuid, key } = format
+  if (uuid !== undefined && end - start === uuidBytes && hashUuid(text, start, uuid, hash, rest)) return true
+  hashBytes(view, start, end, key, hash)
+  return false
 }
 
 /** Bytes of each of the ids if all have the same number, else 0. */

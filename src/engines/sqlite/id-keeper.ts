@@ -56,7 +56,7 @@ export class IdKeeper {
     this.#rows = rows
     this.#clock = clock
     this.#limits = limits
-    this.#claims = new IdClaims(database, builder)
+    this.#claims = new IdClaims(database, builder, tables.idFormat)
     this.#garbage = database.prepare('select generation, chunks, deleted from semel_id_garbage limit 1')
     this.#garbageDeleted = database.prepare('update semel_id_garbage set deleted = ? where generation = ?')
     this.#garbageDone = database.prepare('delete from semel_id_garbage where generation = ?')
@@ -89,10 +89,18 @@ export class IdKeeper {
 
   /** The slice's transaction was rolled back: rows it wrote are missing, so the build must begin anew. */
   rolledBack(): void {
+    this.#giveUpMerge()
     this.#build = undefined
     this.#finished = undefined
     this.#dropped = undefined
     this.#mayHaveGarbage = true
+  }
+
+  /** What a merge reads may be damaged: it waits for the topic's next seal, which must go on. */
+  #giveUpMerge(): void {
+    const plan = this.#build?.plan
+    if (plan?.parts.kind !== 'merge') return
+    for (const topic of this.#tables.topics) if (topic.id === plan.topicId) topic.mayMerge = false
   }
 
   /** The topic that needs something next, and whether that is a seal; else it may have generations to merge. */

@@ -1,13 +1,21 @@
 import type { HotIds } from './hot-ids.ts'
 import { chunkOf, emptyChunk, type IdChunk } from './id-chunk.ts'
+import type { TakeEntry } from './id-entry.ts'
 import type { GenerationRows, IdGeneration } from './id-generation.ts'
-
-export type TakeEntry = (hi: number, lo: number, place: number) => void
+import { type Marks, markWords } from './marks.ts'
 
 /** Ids that become a new generation, given out in steps of rising hash. */
 export interface IdSource {
   /** Gives out all entries whose high half is below `bound` and was not given out yet. */
   takeBelow(bound: number, take: TakeEntry): void
+}
+
+/** An entry that is kept for a later step. */
+interface Held {
+  readonly hi: number
+  readonly lo: number
+  readonly place: number
+  readonly mark: Marks
 }
 
 /**
@@ -17,7 +25,7 @@ export interface IdSource {
 export class HotSource implements IdSource {
   readonly #ids: HotIds
   #slot = 0
-  #held: number[] = []
+  #held: Held[] = []
 
   constructor(ids: HotIds) {
     this.#ids = ids
@@ -26,15 +34,12 @@ export class HotSource implements IdSource {
   takeBelow(bound: number, take: TakeEntry): void {
     const held = this.#held
     this.#held = []
-    for (let i = 0; i < held.length; i += 3) this.#give(held[i]!, held[i + 1]!, held[i + 2]!, bound, take)
-    this.#slot = this.#ids.visit(this.#slot, this.#ids.slotPast(bound), (hi, lo, place) => {
-      this.#give(hi, lo, place, bound, take)
-    })
-  }
-
-  #give(hi: number, lo: number, place: number, bound: number, take: TakeEntry): void {
-    if (hi < bound) take(hi, lo, place)
-    else this.#held.push(hi, lo, place)
+    const give: TakeEntry = (hi, lo, place, marks, at) => {
+      if (hi < bound) take(hi, lo, place, marks, at)
+      else this.#held.push({ hi, lo, place, mark: marks.slice(at, at + markWords) })
+    }
+    for (const { hi, lo, place, mark } of held) give(hi, lo, place, mark, 0)
+    this.#slot = this.#ids.visit(this.#slot, this.#ids.slotPast(bound), give)
   }
 }
 
@@ -52,17 +57,19 @@ export class GenerationSource implements IdSource {
   }
 
   takeBelow(bound: number, take: TakeEntry): void {
-    const { id, chunks } = this.#generation.row
+    const { row } = this.#generation
+    const { chunks } = row
     const last = Math.min(chunks - 1, chunkOf(bound - 1, chunks))
     for (;;) {
       for (; this.#at < this.#chunk.count; this.#at++) {
-        const hi = this.#chunk.hi[this.#at]!
-        if (hi >= bound) return
-        take(hi, this.#chunk.lo[this.#at]!, this.#chunk.places[this.#at]!)
+        const { hi, lo, places, marks, markStep } = this.#chunk
+        const at = this.#at
+        if (hi[at]! >= bound) return
+        take(hi[at]!, lo[at]!, places[at]!, marks, at * markStep)
       }
       if (this.#chunkNumber >= last) return
       this.#chunkNumber++
-      this.#chunk = this.#rows.chunk(id, this.#chunkNumber)
+      this.#chunk = this.#rows.chunk(row, this.#chunkNumber)
       this.#at = 0
     }
   }

@@ -107,6 +107,44 @@ export function bytesOf({ buffer, byteOffset, byteLength }: DataView): Uint8Arra
 }
 
 const scratch = hashState()
+const pairEnd = 8 << 24
+
+/** The hash of eight bytes: two numbers of 32 bits, little-endian. */
+export function hashPair(first: number, second: number, key: HashKey, out: Hash64): void {
+  beginHash(scratch, key)
+  addWord(scratch, first)
+  addWord(scratch, second)
+  addWord(scratch, pairEnd)
+  endHash(scratch, out)
+}
+
+function addWord(state: HashState, word: number): void {
+  let v0 = state[0]!
+  let v1 = state[1]!
+  let v2 = state[2]!
+  let v3 = state[3]! ^ word
+  v0 = (v0 + v1) | 0
+  v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
+  v0 = (v0 << 16) | (v0 >>> 16)
+  v2 = (v2 + v3) | 0
+  v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
+  v0 = (v0 + v3) | 0
+  v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
+  v2 = (v2 + v1) | 0
+  v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
+  state[0] = v0 ^ word
+  state[1] = v1
+  state[2] = (v2 << 16) | (v2 >>> 16)
+  state[3] = v3
+}
+
+/** Another key, made of a file's secret for one purpose. */
+export function deriveKey(key: HashKey, purpose: string): HashKey {
+  const bytes = new TextEncoder().encode(purpose)
+  const hash = { hi: 0, lo: 0 }
+  hashBytes(viewOf(bytes), 0, bytes.length, key, hash)
+  return { k0: hash.hi | 0, k1: hash.lo | 0 }
+}
 
 export function hashBytes(bytes: DataView, start: number, end: number, key: HashKey, out: Hash64): void {
   beginHash(scratch, key)

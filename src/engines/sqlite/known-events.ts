@@ -114,7 +114,7 @@ export class KnownEvents {
     const head = bufferOf(row?.head)
     const body = bufferOf(row?.body)
     if (checksumOn(headChecksum(frame, head), body) !== Number(row?.crc)) throw this.#damaged(topic, frame)
-    return new BatchBytes(head, body, entriesOf(frame), this.#tables.hashKey)
+    return new BatchBytes(head, body, entriesOf(frame), this.#tables.idFormat)
   }
 
   #damaged(topic: TopicEntry, { place, count }: RowFrame): SemelError {

@@ -2,11 +2,11 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import type { TopicSpec } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
 import { DedupIndex } from './dedup-index.ts'
+import { plainEntryBytes } from './id-chunk.ts'
+import type { IdFormat } from './id-format.ts'
 import { type GenerationRow, type GenerationRows, IdGeneration } from './id-generation.ts'
-import { hashHeadIds } from './id-hash.ts'
-import type { HashKey } from './keyed-hash.ts'
 import { offsetOf, partitionIdMax, partitionIdOf, placeOf } from './place.ts'
-import { parseSkips } from './stored-row.ts'
+import { rememberStoredRow } from './remember-row.ts'
 import { checkContradiction } from './topic-contradiction.ts'
 
 /** What the writer knows of a topic. */
@@ -48,7 +48,7 @@ export interface PartitionEntry extends HeadState {
 export class LogTables {
   readonly #database: DatabaseSync
   readonly #generationRows: GenerationRows
-  readonly #hashKey: HashKey
+  readonly idFormat: IdFormat
   readonly #topics = new Map<string, TopicEntry>()
   readonly #dirty: PartitionEntry[] = []
   readonly #readDataVersion: StatementSync
@@ -57,26 +57,22 @@ export class LogTables {
   #dataVersion = -1
   #declared = false
 
-  constructor(database: DatabaseSync, generationRows: GenerationRows, hashKey: HashKey) {
+  constructor(database: DatabaseSync, generationRows: GenerationRows, idFormat: IdFormat) {
     this.#database = database
     this.#generationRows = generationRows
-    this.#hashKey = hashKey
+    this.idFormat = idFormat
     this.#readDataVersion = database.prepare('pragma data_version')
     this.#updateHead = database.prepare(
       'update semel_partition set next_offset = ?, append_time = ?, duplicates = ? where id = ?',
     )
     this.#rowsToIndex = database.prepare(
-      `select place, count, append_time, skips, cast(head as blob) as head from semel_batch
+      `select place, count, append_time, skips, prints_crc, cast(head as blob) as head, prints from semel_batch
        where place >= ? and place < ? order by place`,
     )
   }
 
   get topics(): Iterable<TopicEntry> {
     return this.#topics.values()
-  }
-
-  get hashKey(): HashKey {
-    return this.#hashKey
   }
 
   topic(name: string): TopicEntry {
@@ -287,17 +283,7 @@ export class LogTables {
     if (head.indexedTo >= head.nextOffset) return
     const from = placeOf(head.id, head.indexedTo)
     for (const row of this.#rowsToIndex.iterate(from, placeOf(head.id, head.nextOffset))) {
-      const appendTime = Number(row.append_time)
-      if (appendTime <= beforeMs || !(row.head instanceof Uint8Array)) continue
-      const skips = parseSkips(row.skips)
-      const entries = Number(row.count) + skips.length
-      const { hashes } = hashHeadIds(row.head, entries, this.#hashKey)
-      let place = Number(row.place)
-      for (let i = 0; i < entries; i++) {
-        if (skips.includes(i)) continue
-        dedup.add(hashes[2 * i]!, hashes[2 * i + 1]!, place, appendTime)
-        place++
-      }
+      if (Number(row.append_time) > beforeMs) rememberStoredRow(dedup, row, this.idFormat)
     }
     head.indexedTo = head.nextOffset
   }
@@ -315,5 +301,7 @@ function generationOf(row: Record<string, unknown>): GenerationRow {
     chunks: Number(row.chunks),
     oldestMs: Number(row.oldest_ms),
     newestMs: Number(row.newest_ms),
+    // A file of format 1 has no such column.
+    entryBytes: Number(row.entry_bytes ?? plainEntryBytes),
   }
 }

@@ -7,13 +7,14 @@ import { type IncomingBatch, IncomingRow, incomingBatch } from './append-request
 import { duplicatesIn, exceptedIn, outcomeOf } from './batch-outcome.ts'
 import { crashPoint } from './crash-points.ts'
 import { FailedCalls } from './failed-calls.ts'
-import { idBytes } from './id-hash.ts'
-import { bytesOf, hashBytes, viewOf } from './keyed-hash.ts'
+import { hashId, idBytes } from './id-hash.ts'
+import { bytesOf } from './keyed-hash.ts'
 import type { BatchEvent, KnownEvents } from './known-events.ts'
-import type { LogTables, PartitionEntry, TopicEntry } from './log-tables.ts'
+import type { LogTables, TopicEntry } from './log-tables.ts'
 import { placeOf } from './place.ts'
 import { printText } from './prints.ts'
 import { QuickPlanner } from './quick-plan.ts'
+import { rememberRow } from './remember-row.ts'
 import { checksumOn, headChecksum } from './stored-row.ts'
 import type { TopicSeals } from './topic-seals.ts'
 import type { AppendReply, AppendRequest, WireAppended, WireBatch } from './writer-protocol.ts'
@@ -134,8 +135,7 @@ export class LogWriter {
 
   #find(topic: TopicEntry, id: string, nowMs: number): KnownEvent | undefined {
     const bytes = idBytes(id)
-    const hash = { hi: 0, lo: 0 }
-    hashBytes(viewOf(bytes), 0, bytes.length, this.#tables.hashKey, hash)
+    const hash = hashId(bytes, this.#tables.idFormat)
     if (!topic.dedup!.mayKnow(hash.hi, hash.lo)) return undefined
     const { known } = this.#known.find(topic, hash, bytes, nowMs - topic.dedupWindowMs)
     return known && { offset: known.offset, ...contentOf(known) }
@@ -185,7 +185,11 @@ export class LogWriter {
     const { appendTime } = head
     this.#insert.run(place, count, appendTime, crc, printsCrc, frame.skips, row.head, prints, row.body)
     head.nextOffset += count
-    if (topic.dedup !== undefined) this.#remember(topic, head, row, skips, place)
+    if (topic.dedup !== undefined) {
+      const marks = prints === null ? undefined : row.marks
+      const ids = { hashes: row.ids.hashes, marks, skips, expired: row.expired }
+      rememberRow(topic.dedup, ids, place, appendTime)
+    }
     crashPoint('writer.row-stored')
   }
 
@@ -193,24 +197,7 @@ export class LogWriter {
     const skipped = new Set(skips)
     const records = row.records.filter((_, i) => !skipped.has(i))
     const wire = { ...encodeBatch(records), count: records.length }
-    return new IncomingRow(wire, row.first, this.#tables.hashKey)
-  }
-
-  #remember(
-    topic: TopicEntry,
-    head: PartitionEntry,
-    row: IncomingRow,
-    skips: readonly number[],
-    firstPlace: number,
-  ): void {
-    const dedup = topic.dedup!
-    const { hashes } = row.ids
-    const skipped = skips.length === 0 ? undefined : new Set(skips)
-    let place = firstPlace
-    for (let i = 0; i < row.entries; i++) {
-      if (skipped?.has(i)) continue
-      dedup.add(hashes[2 * i]!, hashes[2 * i + 1]!, place++, head.appendTime, row.expired?.get(i))
-    }
+    return new IncomingRow(wire, row.first, this.#tables.idFormat)
   }
 }
 

@@ -61,6 +61,11 @@ export function printText(prints: Prints, index: number): string {
   return prints.getBigUint64(printAt(index), true).toString(16)
 }
 
+export function printHalves(prints: Prints, index: number, out: Hash64): void {
+  out.hi = prints.getUint32(printAt(index), true)
+  out.lo = prints.getUint32(printAt(index) + 4, true)
+}
+
 function printAt(index: number): number {
   return headerBytes + printBytes * index
 }

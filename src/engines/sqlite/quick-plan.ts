@@ -3,6 +3,8 @@ import { sameBytes } from './batch-bytes.ts'
 import { offsetIn } from './batch-outcome.ts'
 import { isSameContent, type KnownEvents } from './known-events.ts'
 import type { PartitionEntry } from './log-tables.ts'
+import { markWords } from './marks.ts'
+import { offsetOf } from './place.ts'
 import { RequestIds } from './request-ids.ts'
 import type { WireAppended } from './writer-protocol.ts'
 
@@ -68,6 +70,7 @@ export class QuickPlanner {
     const sinceMs = nowMs - topic.dedupWindowMs
     for (const row of rows) {
       const { hashes } = row.ids
+      const { marks } = row
       this.#rows.push({ batch: b, row, number: this.#numbers })
       for (let i = 0; i < row.entries; i++) {
         const hi = hashes[2 * i]!
@@ -82,6 +85,11 @@ export class QuickPlanner {
             return false
           duplicates.set(row.first + i, first)
         } else if (dedup.mayKnow(hi, lo)) {
+          const same = marks === undefined ? 0 : dedup.placeOfSame(hi, lo, marks, i * markWords, sinceMs)
+          if (same !== 0) {
+            duplicates.set(row.first + i, offsetOf(same))
+            continue
+          }
           const { known, expired } = this.#known.find(topic, { hi, lo }, row.idAt(i), sinceMs)
           if (expired !== 0) row.noteExpired(i, expired)
           if (known === undefined) continue
@@ -123,12 +131,12 @@ function settled(
   let length = 0
   for (const [index, known] of duplicates) {
     exceptions[length] = index
-    exceptions[length + 1] = typeof known === 'number' ? known : offsetOf(known)
+    exceptions[length + 1] = typeof known === 'number' ? known : offsetOfEarlier(known)
     length += 2
   }
   return exceptions
 
-  function offsetOf(first: Earlier): number {
+  function offsetOfEarlier(first: Earlier): number {
     const isHere = first.batch === b
     const outcome = isHere
       ? { firstOffset, exceptions: exceptions.subarray(0, length) }

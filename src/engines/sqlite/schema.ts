@@ -1,6 +1,3 @@
-/** Version of the file format. Opening migrates forward and refuses backward (STORAGE_FORMAT). */
-export const formatVersion = 1
-
 /** `PRAGMA application_id` of our files, so that tools such as `file` can tell: "Seml". */
 export const applicationId = 0x53656d6c
 
@@ -89,7 +86,8 @@ create table semel_id_generation (
   entries integer not null,
   chunks integer not null,
   oldest_ms integer not null,
-  newest_ms integer not null
+  newest_ms integer not null,
+  entry_bytes integer not null
 ) strict;
 
 create table semel_id_chunk (row integer primary key, entries blob not null) strict;

@@ -2,8 +2,9 @@ import { crc32 } from 'node:zlib'
 import { SemelError } from '../../errors.ts'
 import { decodeBatch } from '../../event/batch-codec.ts'
 import type { EventRecord } from '../../event/event.ts'
+import type { IdFormat } from './id-format.ts'
 import { commonIdBytes, type HeadIds, hashHeadIds, idGap } from './id-hash.ts'
-import type { HashKey } from './keyed-hash.ts'
+import { type Marks, marksOf } from './marks.ts'
 import { type Prints, printsOf } from './prints.ts'
 
 /** What a row's checksum covers besides its two texts. */
@@ -47,26 +48,33 @@ export class BatchBytes {
   readonly head: Buffer
   readonly body: Buffer
   readonly entries: number
-  readonly #key: HashKey
+  readonly #format: IdFormat
   #ids: HeadIds | undefined
   #prints: Prints | undefined
+  #marks: Marks | undefined
   #records: readonly EventRecord[] | undefined
 
-  constructor(head: Buffer, body: Buffer, entries: number, key: HashKey) {
+  constructor(head: Buffer, body: Buffer, entries: number, format: IdFormat) {
     this.head = head
     this.body = body
     this.entries = entries
-    this.#key = key
+    this.#format = format
   }
 
   get ids(): HeadIds {
-    this.#ids ??= hashHeadIds(this.head, this.entries, this.#key)
+    this.#ids ??= hashHeadIds(this.head, this.entries, this.#format)
     return this.#ids
   }
 
   get prints(): Prints {
-    this.#prints ??= printsOf(this, commonIdBytes(this.ids), this.#key)
+    this.#prints ??= printsOf(this, commonIdBytes(this.ids), this.#format.key)
     return this.#prints
+  }
+
+  /** `undefined` where the file's format knows none. */
+  get marks(): Marks | undefined {
+    this.#marks ??= marksOf(this.ids, this.prints)
+    return this.#marks
   }
 
   get records(): readonly EventRecord[] {

@@ -46,7 +46,7 @@ export class WriterThread {
   constructor(port: MessagePort, { file, lockWaitMs }: WriterOptions) {
     this.#port = port
     this.#file = file
-    const { database, logId, hashKey } = openForWriting(file, lockWaitMs, realPlatform)
+    const { database, logId, idFormat } = openForWriting(file, lockWaitMs, realPlatform)
     this.#database = database
     this.logId = logId
     const pauseCell = new Int32Array(new SharedArrayBuffer(4))
@@ -56,7 +56,7 @@ export class WriterThread {
     const { clock, random } = realPlatform
     const writerClock = { now: () => clock.now(), monotonic: () => clock.monotonic(), pause }
     const builder = `${process.pid}-${random.uint32()}-${random.uint32()}`
-    const parts = { database, file, clock: writerClock, lockWaitMs, hashKey, builder }
+    const parts = { database, file, clock: writerClock, lockWaitMs, idFormat, builder }
     this.#writer = new Writer({ ...parts, idLimits: sqliteLimits })
   }
 

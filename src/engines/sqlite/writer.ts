@@ -2,9 +2,9 @@ import type { DatabaseSync } from 'node:sqlite'
 import { isSemelError, SemelError } from '../../errors.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { crashPoint } from './crash-points.ts'
+import type { IdFormat } from './id-format.ts'
 import { GenerationRows } from './id-generation.ts'
 import { IdKeeper, type IdLimits } from './id-keeper.ts'
-import type { HashKey } from './keyed-hash.ts'
 import { KnownEvents } from './known-events.ts'
 import { LeaseWriter } from './lease-writer.ts'
 import { LogTables } from './log-tables.ts'
@@ -28,7 +28,7 @@ export interface WriterParts {
   readonly file: string
   readonly clock: WriterClock
   readonly lockWaitMs: number
-  readonly hashKey: HashKey
+  readonly idFormat: IdFormat
   /** Name of this writer among all that may build generations. */
   readonly builder: string
   readonly idLimits: IdLimits
@@ -64,13 +64,13 @@ export class Writer {
   #requests = 0
   #choresAfterMs = 0
 
-  constructor({ database, file, clock, lockWaitMs, hashKey, builder, idLimits }: WriterParts) {
-    const rows = new GenerationRows(database)
+  constructor({ database, file, clock, lockWaitMs, idFormat, builder, idLimits }: WriterParts) {
+    const rows = new GenerationRows(database, file)
     this.#file = file
     this.#clock = clock
     this.#gate = new TransactionGate(database, clock, lockWaitMs)
     this.#checkpointer = new Checkpointer(database)
-    this.#tables = new LogTables(database, rows, hashKey)
+    this.#tables = new LogTables(database, rows, idFormat)
     this.#known = new KnownEvents(database, this.#tables, file)
     this.#seals = new TopicSeals(database)
     this.#log = new LogWriter(database, this.#tables, this.#seals, this.#known)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { entryEnds, idAt } from '../../../src/engines/sqlite/batch-bytes.ts'
+import { idFormat, newestFormat } from '../../../src/engines/sqlite/id-format.ts'
 import { idBytes } from '../../../src/engines/sqlite/id-hash.ts'
 import { hashBytes, viewOf } from '../../../src/engines/sqlite/keyed-hash.ts'
 import { LookedUpRow } from '../../../src/engines/sqlite/looked-up-row.ts'
@@ -43,10 +44,11 @@ const plain: EventRecord = {
 }
 
 const key = { k0: 0x03020100, k1: 0x07060504 }
+const format = idFormat(newestFormat, key)
 
 function bytesOf(list: readonly EventRecord[]): BatchBytes {
   const { head, body } = encodeBatch(list)
-  return new BatchBytes(Buffer.from(head), Buffer.from(body), list.length, key)
+  return new BatchBytes(Buffer.from(head), Buffer.from(body), list.length, format)
 }
 
 test('ids and data are found in the bytes where the codec put them', () => {

@@ -1,14 +1,41 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { DedupIndex } from '../../../src/engines/sqlite/dedup-index.ts'
+import { noMark } from '../../../src/engines/sqlite/marks.ts'
 
 test('ids that were frozen and come back, because another process sealed some of them, keep their times (N3)', () => {
   const index = new DedupIndex()
-  for (let place = 1; place <= 4; place++) index.add(place, 0, place, 1_000 + place)
+  for (let place = 1; place <= 4; place++)
+    index.add({ hi: place, lo: 0, place, marks: markOf(place), at: 0 }, 1_000 + place)
   index.freeze(new Map())
   index.forgetSealed((place) => place <= 2)
   const { ids, oldestMs, newestMs } = index.freeze(new Map())
   assert.equal(ids.size, 2)
   assert.ok(oldestMs <= 1_003, `oldest ${oldestMs}`)
   assert.equal(newestMs, 1_004)
+  assert.equal(index.placeOfSame(3, 0, markOf(3), 0, 0), 3)
 })
+
+test('a mark decides only while everything in its table is inside the window (N3)', () => {
+  const index = new DedupIndex()
+  for (let place = 1; place <= 2; place++)
+    index.add({ hi: place, lo: 0, place, marks: markOf(place), at: 0 }, 1_000 + place)
+  for (const freeze of [false, true]) {
+    if (freeze) index.freeze(new Map())
+    assert.equal(index.placeOfSame(2, 0, markOf(2), 0, 1_000), 2)
+    assert.equal(index.placeOfSame(2, 0, markOf(2), 0, 1_001), 0)
+    assert.equal(index.placeOfSame(2, 0, markOf(1), 0, 1_000), 0)
+    assert.equal(index.placeOfSame(3, 0, markOf(2), 0, 1_000), 0)
+  }
+})
+
+test('four zeros are no mark: the row decides (N5)', () => {
+  const index = new DedupIndex()
+  index.add({ hi: 1, lo: 2, place: 3, marks: noMark, at: 0 }, 1_000)
+  assert.equal(index.placeOfSame(1, 2, noMark, 0, 0), 0)
+  assert.deepEqual(index.candidates(1, 2), [3])
+})
+
+function markOf(place: number): Uint32Array {
+  return Uint32Array.of(1, place, 2, place)
+}

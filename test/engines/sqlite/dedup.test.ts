@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { appendedOf, offsetIn } from '../../../src/engines/sqlite/batch-outcome.ts'
 import { toWireBatch } from '../../../src/engines/sqlite/encode-request.ts'
-import { batch, newFile, record, WriterRig } from './rig.ts'
+import { batch, newFile, newFileOfFormat1, record, WriterRig } from './rig.ts'
 
 const windowMs = 20_000
 const partitions = 3
@@ -92,13 +92,26 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ op: fc.constant('other' as const) }) },
 )
 
+/** UUIDs, others that are nearly the same, and names. */
+function idOf(n: number): string {
+  const kind = n % 3
+  if (kind === 2) return `id-${n}`
+  const uuid = `${String(n - kind).padStart(8, '0')}-abcd-4000-8000-000000000000`
+  return kind === 0 ? uuid : uuid.toUpperCase()
+}
+
 /** One file, two writers on it that are used in turn, and the model. */
 class World {
-  readonly #file = newFile()
-  #writers = [this.#open(), this.#open()]
+  readonly #file: string
+  readonly #writers: WriterRig[]
   #current = 0
   readonly model = new Model()
   now = 1_700_000_000_000
+
+  constructor(file: string) {
+    this.#file = file
+    this.#writers = [this.#open(), this.#open()]
+  }
 
   run(steps: readonly Step[]): void {
     for (const next of steps) this.#step(next)
@@ -132,7 +145,7 @@ class World {
   }
 
   #append(pairs: readonly (readonly [number, number])[], at: number): void {
-    const named = pairs.map(([id, content]) => [`id-${id}`, content] as const)
+    const named = pairs.map(([id, content]) => [idOf(id), content] as const)
     const expected = this.model.append(named, at, this.now)
     const reply = this.rig.append([batch(recordsOf(named), 'orders', at)])
     if (expected === undefined) {
@@ -150,7 +163,7 @@ class World {
 
   /** A unit that fails after its events were written: nothing of them may be remembered. */
   #rollBack(pairs: readonly (readonly [number, number])[], at: number): void {
-    const records = recordsOf(pairs.map(([id, content]) => [`id-${id}`, content] as const))
+    const records = recordsOf(pairs.map(([id, content]) => [idOf(id), content] as const))
     const task = { group: 'g', topic: 'orders', partition: at }
     this.rig.run({ op: 'acquire', task, member: 'm', leaseMs: 1_000, observedEpoch: 0 })
     const impossible = { store: 's', keys: ['k'], values: [Symbol('no text') as unknown as string] }
@@ -178,12 +191,12 @@ function recordsOf(named: readonly (readonly [string, number])[]) {
 }
 
 describe('deduplication against a map (N1, N2, N3, N4, N5)', () => {
-  test('any mix of appends, seals, merges, waits, reopens, rollbacks and two writers', () => {
+  test('any mix of appends, seals, merges, waits, reopens, rollbacks and two writers, in both formats', () => {
     let [duplicates, expired, generations, merged] = [0, 0, 0, 0]
     const steps = fc.array(step, { minLength: 100, maxLength: 400, size: 'max' })
     fc.assert(
-      fc.property(steps, (list) => {
-        const world = new World()
+      fc.property(steps, fc.boolean(), (list, isOld) => {
+        const world = new World(isOld ? newFileOfFormat1() : newFile())
         try {
           world.run(list)
           duplicates += world.model.duplicates
@@ -195,7 +208,7 @@ describe('deduplication against a map (N1, N2, N3, N4, N5)', () => {
         }
       }),
       // One seed: the counts below say what it tested, and must not depend on luck.
-      { numRuns: 25, seed: 20_261_121 },
+      { numRuns: 30, seed: 20_261_121 },
     )
     const tested = `${duplicates} duplicates, ${expired} expired, ${generations} built, ${merged} merged`
     assert.ok(duplicates > 1_000 && expired > 200 && generations > 50 && merged > 5, `tested: ${tested}`)

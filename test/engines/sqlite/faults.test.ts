@@ -139,11 +139,11 @@ describe('a file that is not what it should be', () => {
   test('a newer format: the error names both, and nothing is touched', async (t) => {
     const file = join(newFolder(t), 'semel.db')
     await (await open(file)).stop()
-    sql(file, "update semel_meta set value = '2' where name = 'format'")
+    sql(file, "update semel_meta set value = '3' where name = 'format'")
     const error = await failsWith('STORAGE_FORMAT', open(file))
-    assert.equal(error.actual, 2)
-    assert.equal(error.limit, 1)
-    assert.match(error.message, /format 2.*knows 1/)
+    assert.equal(error.actual, 3)
+    assert.equal(error.limit, 2)
+    assert.match(error.message, /format 3.*knows 2/)
   })
 
   test('a file that does not say what it is', async (t) => {

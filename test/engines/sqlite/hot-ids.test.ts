@@ -3,8 +3,10 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { HotIds } from '../../../src/engines/sqlite/hot-ids.ts'
 import { chunkOf, chunksFor } from '../../../src/engines/sqlite/id-chunk.ts'
+import { Sighting } from '../../../src/engines/sqlite/id-entry.ts'
 import { IdFilter } from '../../../src/engines/sqlite/id-filter.ts'
 import { HotSource } from '../../../src/engines/sqlite/id-sources.ts'
+import { noMark } from '../../../src/engines/sqlite/marks.ts'
 
 type Entry = readonly [hi: number, lo: number]
 
@@ -26,9 +28,14 @@ const clustered: fc.Arbitrary<readonly Entry[]> = fc
     ),
   )
 
+/** No other entry's. */
+function markOf(index: number): Uint32Array {
+  return Uint32Array.of(1, index, 2, ~index)
+}
+
 function filled(entries: readonly Entry[]): HotIds {
   const ids = new HotIds()
-  for (const [index, [hi, lo]] of entries.entries()) ids.add(hi, lo, index + 1)
+  for (const [index, [hi, lo]] of entries.entries()) ids.add(hi, lo, index + 1, markOf(index), 0)
   return ids
 }
 
@@ -57,6 +64,39 @@ describe('hot ids', () => {
     )
   })
 
+  test('finds an entry by its mark, and says so when only the hash is known', () => {
+    fc.assert(
+      fc.property(clustered, (entries) => {
+        const ids = filled(entries)
+        for (const [i, [hi, lo]] of entries.entries()) {
+          assert.equal(ids.placeOfMark(hi, lo, markOf(i), 0), i + 1)
+          for (let word = 0; word < 4; word++) {
+            const other = markOf(i)
+            other[word]! ^= 0x8000_0000
+            assert.equal(ids.placeOfMark(hi, lo, other, 0), Sighting.unsure)
+          }
+          ids.undo(hi, lo, i + 1)
+          const isLast = entries.every(([h, l], j) => j <= i || h !== hi || l !== lo)
+          assert.equal(ids.placeOfMark(hi, lo, markOf(i), 0), isLast ? Sighting.none : Sighting.unsure)
+        }
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test('takes no memory for marks until one comes, and keeps those it has as it grows', () => {
+    const ids = new HotIds()
+    for (let i = 1; i <= 500; i++) ids.add(i * 8_000_000, i, i, noMark, 0)
+    assert.equal(ids.hasMarks, false)
+    const before = ids.bytes
+    ids.add(1, 1, 501, markOf(501), 0)
+    assert.equal(ids.bytes, 2 * before)
+    for (let i = 502; i <= 5_000; i++) ids.add(i * 800_000, i, i, markOf(i), 0)
+    assert.equal(ids.placeOfMark(1, 1, markOf(501), 0), 501)
+    assert.equal(ids.placeOfMark(4_000 * 800_000, 4_000, markOf(4_000), 0), 4_000)
+    assert.equal(ids.placeOfMark(8_000_000, 1, markOf(1), 0), Sighting.unsure)
+  })
+
   test('what was undone is not found, and its neighbours still are', () => {
     fc.assert(
       fc.property(clustered, (entries) => {
@@ -78,11 +118,12 @@ describe('hot ids', () => {
     fc.assert(
       fc.property(clustered, fc.integer({ min: 1, max: 200 }), (entries, parts) => {
         const source = new HotSource(filled(entries))
-        const chunks = Math.max(parts, chunksFor(entries.length))
+        const chunks = Math.max(parts, chunksFor(entries.length, 16))
         const given: number[] = []
         for (let chunk = 0; chunk < chunks; chunk++) {
-          source.takeBelow(Math.ceil(((chunk + 1) * 2 ** 32) / chunks), (hi, _, place) => {
+          source.takeBelow(Math.ceil(((chunk + 1) * 2 ** 32) / chunks), (hi, _, place, marks, at) => {
             assert.equal(chunkOf(hi, chunks), chunk)
+            assert.deepEqual(marks.slice(at, at + 4), markOf(place - 1))
             given.push(place)
           })
         }

@@ -23,18 +23,31 @@ export function newFile(): string {
   return join(own, 'semel.db')
 }
 
+/** The same, of a log as the first format had it. */
+export function newFileOfFormat1(): string {
+  const file = newFile()
+  const { database } = openForWriting(file, 1_000, realPlatform)
+  database.exec(`
+    alter table semel_id_generation drop column entry_bytes;
+    update semel_meta set value = '1' where name = 'format'`)
+  database.close()
+  return file
+}
+
 const tickMs = 0.02
 
 /** A writer in this thread, so that a test can look at it between two steps. */
 export class WriterRig {
   readonly writer: Writer
   readonly database
+  readonly idFormat
   now = 1_700_000_000_000
   #ticks = 0
 
   constructor(file: string, idLimits: IdLimits = sqliteLimits) {
-    const { database, hashKey } = openForWriting(file, 1_000, realPlatform)
+    const { database, idFormat } = openForWriting(file, 1_000, realPlatform)
     this.database = database
+    this.idFormat = idFormat
     const { clock, random } = realPlatform
     const pause = (): void => undefined
     this.writer = new Writer({
@@ -43,7 +56,7 @@ export class WriterRig {
       // Time passes by being asked for, so that slices of sealing end at the same step on every machine.
       clock: { now: () => clock.now(), monotonic: () => this.#monotonic(), pause },
       lockWaitMs: 1_000,
-      hashKey,
+      idFormat,
       builder: `rig-${random.uint32()}`,
       idLimits,
     })
@@ -52,6 +65,11 @@ export class WriterRig {
   #monotonic(): number {
     this.#ticks += tickMs
     return this.#ticks
+  }
+
+  /** Lets time pass for chores. */
+  wait(ms: number): void {
+    this.#ticks += ms
   }
 
   run(request: WriteRequest): unknown {
