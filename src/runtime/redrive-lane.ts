@@ -1,3 +1,4 @@
+import type { ReadResult } from '../engine/engine.ts'
 import { storeNames } from '../engine/store-names.ts'
 import { SemelError } from '../errors.ts'
 import type { StoredEvent } from '../event/event.ts'
@@ -10,6 +11,13 @@ import type { TaskContext } from './task-context.ts'
 
 const checkEveryMs = 100
 
+/** A read of the redrive topic. */
+interface Look {
+  readonly result: Promise<ReadResult>
+  /** It found something, or failed: `next` is to see to it. */
+  isDue: boolean
+}
+
 /**
  * A task's second input: commands to run dead letters again.
  *
@@ -20,32 +28,34 @@ const checkEveryMs = 100
 export class RedriveLane {
   readonly #context: TaskContext
   readonly #topic: string
+  readonly #onDue: () => void
   #next: number
   #running = false
+  #look: Look | undefined
   /** What became of dead letters in units that may not be committed yet, by key; `undefined`: it is gone. */
   readonly #changed = new Map<string, string | undefined>()
   #checkedMs = Number.NEGATIVE_INFINITY
 
-  constructor(context: TaskContext, next: number) {
+  /** `onDue`: `next` should be called soon. */
+  constructor(context: TaskContext, next: number, onDue: () => void) {
     this.#context = context
     this.#topic = redriveTopicName(context.settings.group)
     this.#next = next
+    this.#onDue = onDue
   }
 
-  /** The next dead letter to run, if a command asks for one and none is running. */
+  /**
+   * The next dead letter to run, if a command asks for one and none is running. It does not wait while commands are
+   * looked for, since events are waiting meanwhile: what a look finds, a later call answers.
+   */
   async next(committer: Committer): Promise<Slot | undefined> {
-    const nowMs = this.#context.platform.clock.monotonic()
-    if (this.#running || nowMs - this.#checkedMs < checkEveryMs) return undefined
-    this.#checkedMs = nowMs
+    if (this.#running) return undefined
+    if (this.#look === undefined) this.#lookIfTime()
+    if (this.#look?.isDue !== true) return undefined
+    const { result } = this.#look
+    this.#look = undefined
     if (committer.idle) this.#changed.clear()
-    const request = {
-      topic: this.#topic,
-      partition: 0,
-      offset: this.#next,
-      maxEvents: 100,
-      maxBytes: limits.readBytesMax,
-    }
-    const { events, next } = await this.#context.sink.read(request)
+    const { events, next } = await result
     for (const event of events) {
       const slot = await this.#slotFor(event)
       if (slot === undefined) continue
@@ -55,6 +65,29 @@ export class RedriveLane {
     }
     if (next > this.#next) this.#passTo(next, committer)
     return undefined
+  }
+
+  /** Resolves when nothing is being looked for. */
+  async idle(): Promise<void> {
+    await this.#look?.result.catch(() => undefined)
+  }
+
+  #lookIfTime(): void {
+    const nowMs = this.#context.platform.clock.monotonic()
+    if (nowMs - this.#checkedMs < checkEveryMs) return
+    this.#checkedMs = nowMs
+    const place = { topic: this.#topic, partition: 0, offset: this.#next }
+    const result = this.#context.sink.read({ ...place, maxEvents: 100, maxBytes: limits.readBytesMax })
+    const look: Look = { result, isDue: false }
+    this.#look = look
+    const tell = (): void => {
+      look.isDue = true
+      this.#onDue()
+    }
+    result.then(({ next }) => {
+      if (next > place.offset) tell()
+      else this.#look = undefined
+    }, tell)
   }
 
   /** A1: the letter is off its list before the handler sees it, so that no crash shows it to a handler again. */

@@ -96,7 +96,7 @@ export class TaskSession implements DispatcherEvents, Holder {
       start.redeliveredBelow,
       this,
     )
-    this.#redrive = new RedriveLane(context, start.redriveNext)
+    this.#redrive = new RedriveLane(context, start.redriveNext, () => wake.ring())
     context.memory.join(this)
   }
 
@@ -114,6 +114,7 @@ export class TaskSession implements DispatcherEvents, Holder {
       this.#committer.poke(this.#dispatcher)
       if (!read) this.#isTold = (await this.#wake.wait(this.#idlePollMs)) === 'here'
     }
+    await this.#redrive.idle()
     if (this.#failure !== undefined) throw this.#failure.error
   }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Unit } from '../../src/engine/engine.ts'
+import { redriveTopicName } from '../../src/features/redrive-command.ts'
 import { Gate } from '../support/gate.ts'
 import { readAll } from '../support/read-all.ts'
 import { failsWith } from '../support/rejects.ts'
@@ -82,6 +83,38 @@ for (const { name, create } of worlds) {
         ],
       )
       assert.deepEqual(attempts, [1, 1, 1, 2, 3, 1])
+    })
+
+    test('events do not wait while it is looked whether anybody asks for a redrive', async () => {
+      const inner = create().engine()
+      using gate = new Gate()
+      let looks = 0
+      const engine = wrapEngine(inner, {
+        read: async (request) => {
+          if (request.topic === redriveTopicName('g')) {
+            looks++
+            await gate.opened
+          }
+          return await inner.read(request)
+        },
+      })
+      await using bus = await openOn(engine)
+      let fails = true
+      const handled: number[] = []
+      bus.consume(lane, group('g', once), async ({ data }) => {
+        if (data.n === 0 && fails) throw new Error('not yet')
+        handled.push(data.n)
+      })
+      await until(() => looks > 0)
+      for (let n = 0; n < 3; n++) await bus.publish(lane, { key: 'k0', n })
+      await until(() => handled.length === 2)
+      fails = false
+      const letters = bus.deadLetters('g')
+      await letters.redrive(await letters.list())
+      gate.open()
+      await until(() => handled.length === 3)
+
+      assert.deepEqual(handled, [1, 2, 0])
     })
 
     test('X1: a letter that is asked for again before its unit is committed runs once', async () => {
