@@ -4,11 +4,13 @@ import type { EventRecord } from '../../event/event.ts'
 import { sqliteLimits } from './sqlite-limits.ts'
 import type { UnitRequest, WireBatch, WireRow } from './writer-protocol.ts'
 
-/** Encodes a batch on this thread, while the writer is busy with the one before. */
-export function toWireBatch({ topic, partition, records, callOf, fresh }: AppendBatch): WireBatch {
+const canonicalUuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$/
+
+/** Encodes a batch on this thread, while the writer is busy with the one before. `hasMarks`: see `IdFormat`. */
+export function toWireBatch(batch: AppendBatch, hasMarks = false): WireBatch {
+  const { topic, partition, records, callOf, fresh } = batch
   const rows: WireRow[] = []
-  const { rowEventsMax, lookedUpRowEventsMax } = sqliteLimits
-  const parts = Math.ceil(records.length / (fresh ? rowEventsMax : lookedUpRowEventsMax))
+  const parts = Math.ceil(records.length / rowEventsMax(batch, hasMarks))
   for (let part = 0; part < parts; part++) addRows(rows, partOf(records, part, parts), fresh)
   // A typed array crosses to the writer as one block of memory.
   return { topic, partition, rows, callOf: callOf && Uint32Array.from(callOf), fresh }
@@ -31,6 +33,15 @@ function addRows(rows: WireRow[], records: readonly EventRecord[], fresh: boolea
   }
 }
 
+/**
+ * Where an id may come again and no mark decides, a row is read for it, so rows are smaller. Whoever makes one id a UUID
+ * makes all of them so; where not, looking up costs a little more.
+ */
+function rowEventsMax({ records, fresh }: AppendBatch, hasMarks: boolean): number {
+  const isSeldomRead = fresh || (hasMarks && canonicalUuid.test(records[0]?.id ?? ''))
+  return isSeldomRead ? sqliteLimits.rowEventsMax : sqliteLimits.lookedUpRowEventsMax
+}
+
 function partOf(records: readonly EventRecord[], part: number, parts: number): readonly EventRecord[] {
   if (parts === 1) return records
   return records.slice(
@@ -42,5 +53,6 @@ function partOf(records: readonly EventRecord[], part: number, parts: number): r
 export function toUnitRequest(unit: Unit): UnitRequest {
   const { lease, from, to, logId, appends, state } = unit
   const { task, epoch } = lease
-  return { op: 'unit', task, epoch, from, to, logId, batches: appends.map(toWireBatch), state }
+  const batches = appends.map((batch) => toWireBatch(batch))
+  return { op: 'unit', task, epoch, from, to, logId, batches, state }
 }

@@ -11,7 +11,7 @@ import { type UuidKeys, uuidKeys } from './uuid-hash.ts'
 export interface IdFormat {
   /** Secret to the file, so that nobody can choose ids that hash alike. */
   readonly key: HashKey
-  /** Absent in format 1. */
+  /** Absent in format 1, which has no marks. */
   readonly uuid: UuidKeys | undefined
 }
 

@@ -100,7 +100,8 @@ export class SqliteEngine implements Engine {
 
   async append(group: AppendGroup, options: AppendOptions): Promise<AppendResult> {
     const { calls, failuresSeen } = group
-    const batches = group.batches.map(toWireBatch)
+    const { hasMarks } = this.#file.writer
+    const batches = group.batches.map((batch) => toWireBatch(batch, hasMarks))
     const { durability } = options
     const reply = await this.#file.writer.request({ op: 'append', calls, failuresSeen, durability, batches })
     assert(typeof reply === 'object' && 'failures' in reply, 'an append is answered with offsets')

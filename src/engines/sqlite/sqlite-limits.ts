@@ -7,7 +7,7 @@ const mib = 1024 * kib
 export const sqliteLimits = {
   /** Events in one row. Larger rows cost less per event. */
   rowEventsMax: 256,
-  /** The same where ids are the caller's own and may come again: then one event of a row must be looked up. */
+  /** The same where ids are the caller's own, may come again and are no UUIDs: then one event of a row must be looked up. */
   lookedUpRowEventsMax: 64,
   /** Bodies much longer than this are split into rows of about this many characters. */
   rowCharsTarget: 64 * 1024,

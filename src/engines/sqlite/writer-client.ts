@@ -37,12 +37,15 @@ export class WriterClient {
   #lateness: Timer | undefined
   #arrived: WriterAnswer[] = []
   readonly logId: string
+  /** Whether the file's format has marks beside ids. */
+  readonly hasMarks: boolean
 
-  private constructor(worker: Worker, file: string, logId: string, platform: Platform) {
+  private constructor(worker: Worker, file: string, ready: WriterReady, platform: Platform) {
     this.#worker = worker
     this.#file = file
     this.#platform = platform
-    this.logId = logId
+    this.logId = ready.logId!
+    this.hasMarks = ready.hasMarks!
     worker.on('message', (answers: FromWriter) => this.#take(answers))
     worker.on('error', (cause) => this.#end(cause))
     worker.on('exit', () => this.#end(undefined))
@@ -66,7 +69,7 @@ export class WriterClient {
     }
     // Only requests under way keep the process alive.
     worker.unref()
-    return new WriterClient(worker, options.file, ready.logId!, platform)
+    return new WriterClient(worker, options.file, ready, platform)
   }
 
   request(request: WriteRequest): Promise<WriteReply> {

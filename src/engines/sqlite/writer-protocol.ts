@@ -131,5 +131,6 @@ export interface WriterOptions {
 export interface WriterReady {
   readonly ready: true
   readonly logId?: string
+  readonly hasMarks?: boolean
   readonly error?: WireError
 }

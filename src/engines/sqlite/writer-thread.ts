@@ -36,6 +36,7 @@ export class WriterThread {
   readonly #database: DatabaseSync
   readonly #writer: Writer
   readonly logId: string
+  readonly hasMarks: boolean
   #queue: ToWriter[] = []
   #next = 0
   /** Messages of user transactions; those of the open one overtake the queue. */
@@ -49,6 +50,7 @@ export class WriterThread {
     const { database, logId, idFormat } = openForWriting(file, lockWaitMs, realPlatform)
     this.#database = database
     this.logId = logId
+    this.hasMarks = idFormat.uuid !== undefined
     const pauseCell = new Int32Array(new SharedArrayBuffer(4))
     const pause = (ms: number): void => {
       Atomics.wait(pauseCell, 0, 0, ms)

@@ -9,7 +9,7 @@ function start(port: MessagePort): void {
   try {
     const thread = new WriterThread(port, options)
     port.on('message', (message: ToWriter) => thread.receive(message))
-    const ready: WriterReady = { ready: true, logId: thread.logId }
+    const ready: WriterReady = { ready: true, logId: thread.logId, hasMarks: thread.hasMarks }
     port.postMessage(ready)
   } catch (error) {
     const ready: WriterReady = { ready: true, error: toWire(error, options.file) }

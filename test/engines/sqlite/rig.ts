@@ -83,7 +83,7 @@ export class WriterRig {
   }
 
   append(batches: readonly AppendBatch[], calls = 1): AppendReply {
-    const wire = batches.map(toWireBatch)
+    const wire = batches.map((list) => toWireBatch(list, this.idFormat.uuid !== undefined))
     const failuresSeen = Number.POSITIVE_INFINITY
     return this.run({ op: 'append', calls, failuresSeen, durability: 'memory', batches: wire }) as AppendReply
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { markedEntryBytes, plainEntryBytes } from '../../../src/engines/sqlite/id-chunk.ts'
 import type { EventRecord } from '../../../src/event/event.ts'
-import { batch, newFile, record, WriterRig } from './rig.ts'
+import { batch, newFile, newFileOfFormat1, record, WriterRig } from './rig.ts'
 
 const windowMs = 20_000
 const small = { hotIdsMax: 40, hotIdsTotalMax: 1_000, sealSliceMs: 0 }
@@ -172,6 +172,21 @@ describe('entries without marks', () => {
     assert.throws(() => publish(rig, eventsOf('a')), { code: 'STORAGE_CORRUPT' })
     rig.close()
   })
+})
+
+test('rows are small only where one is read for each repeat: of other ids, and in files of format 1', () => {
+  const uuids = eventsOf('a', 250)
+  const names = uuids.map((event, i) => ({ ...event, id: `order-${i}` }))
+  for (const [file, events, rows] of [
+    [newFile(), uuids, 1],
+    [newFile(), names, 4],
+    [newFileOfFormat1(), uuids, 4],
+  ] as const) {
+    const rig = openRig(file)
+    rig.append([batch(events)])
+    assert.equal(rig.database.prepare('select count(*) as n from semel_batch').get()?.n, rows)
+    rig.close()
+  }
 })
 
 describe('a damaged chunk of marks (F3)', () => {
