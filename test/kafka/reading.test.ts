@@ -162,6 +162,27 @@ test('what all places of reading hold fetched is bounded in bytes together', () 
   assert.equal(cursors[0]!.position, position)
 })
 
+test('a reader goes on where it was told, also when what was fetched since stands behind the marker of a transaction', () => {
+  const cursor = new ReadCursor('t', 0, 0)
+  const push = (offset: number) => {
+    cursor.push({ topic: 't', partition: 0, offset, key: null, value: null, size: 0, timestamp: 0 })
+  }
+  const takeAll = () => cursor.take(10, 1_000_000).records.map(({ offset }) => offset)
+  push(0)
+  push(1)
+  assert.deepEqual(takeAll(), [0, 1])
+  assert.equal(cursor.settle(), 2)
+  // 2 is a marker.
+  push(3)
+  assert.equal(cursor.position, 2)
+  assert.deepEqual(takeAll(), [3])
+  // A read that fails from here on is made again at 2, where this cursor has nothing to give any more.
+  assert.equal(cursor.position, 4)
+  cursor.pass(5)
+  assert.equal(cursor.position, 4)
+  assert.equal(cursor.settle(), 5)
+})
+
 test('readers at several places of one partition, in turn, do not cost each other what was fetched for them', async () => {
   const engine = await opening('places.')
   const readers = [0, 500, 1_000, 1_500, 2_000, 2_500]

@@ -89,7 +89,7 @@ export class PartitionReader {
     const isAtEnd = cursor.isEmpty && !(isSpot && records.length > 0)
     if (isAtEnd && !isEndNew) cursor.end = await this.#ends.end(range.topic, range.partition)
     await this.#passHoles(consumer, cursor)
-    const next = cursor.position
+    const next = cursor.settle()
     return { records, bytes, next, end: Math.max(cursor.fetchedTo, cursor.end), fetchedAt: cursor.fetchedAt }
   }
 

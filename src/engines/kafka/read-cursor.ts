@@ -23,12 +23,14 @@ export class ReadCursor {
   #taken = 0
   #bytes = 0
   #fetchedTo: number
+  #position: number
   #onNews: (() => void) | undefined
 
   constructor(topic: string, partition: number, offset: number) {
     this.topic = topic
     this.partition = partition
     this.#fetchedTo = offset
+    this.#position = offset
   }
 
   get isEmpty(): boolean {
@@ -54,9 +56,18 @@ export class ReadCursor {
     return this.#fetchedTo
   }
 
-  /** Where the next read goes on. */
+  /**
+   * Where the next read goes on, as the last one was told. What was fetched since may begin behind holes, such as the
+   * marker of a transaction: it belongs to who goes on here all the same.
+   */
   get position(): number {
-    return this.isEmpty ? this.#fetchedTo : this.#records[this.#taken]!.offset
+    return this.#position
+  }
+
+  /** Ends a read, which is told where the next one goes on: behind the holes that were passed by now. */
+  settle(): number {
+    this.#position = this.isEmpty ? this.#fetchedTo : this.#records[this.#taken]!.offset
+    return this.#position
   }
 
   moveTo(offset: number): void {
@@ -64,6 +75,7 @@ export class ReadCursor {
     this.#taken = 0
     this.#bytes = 0
     this.#fetchedTo = offset
+    this.#position = offset
     this.wantsRestart = this.isAttached
   }
 
@@ -108,6 +120,8 @@ export class ReadCursor {
       this.#records = []
       this.#taken = 0
     }
+    // Whatever becomes of this read: who asks for these again does not go on here.
+    this.settle()
     return { records, bytes }
   }
 
