@@ -64,9 +64,9 @@ export const kafkaLimits = {
   fetchedBytesMax: 32 * mib,
   readBufferRecordsMax: 1_000,
   /** Of each consumer, in the client's own memory, and one answer of a broker on top of it. */
-  prefetchKibMax: 512,
+  prefetchKibMax: 2_048,
   /** Of each partition, and of all of them, in one answer. */
-  fetchBytes: 256 * kib,
+  fetchBytes: 1024 * kib,
   answerBytes: 4 * mib,
   /** So few offsets between the last record read and the end may hold no record at all. */
   holesPassedMax: 16,
