@@ -43,7 +43,8 @@ export class Committer {
   readonly #inbox: Inbox | undefined
   readonly #onCommitted: () => void
   readonly #onFailed: (error: unknown) => void
-  #emits = new Map<string, EmitBatch>()
+  /** By topic, then by partition. */
+  #emits = new Map<string, (EmitBatch | undefined)[]>()
   #ownState = new Map<string, Map<string, string | undefined>>()
   #events = 0
   #bytes = 0
@@ -165,12 +166,16 @@ export class Committer {
   }
 
   #addEmit(emitted: Emitted): void {
-    const name = `${emitted.topic}/${emitted.partition}`
-    let batch = this.#emits.get(name)
+    const { topic, partition } = emitted
+    let ofTopic = this.#emits.get(topic)
+    if (ofTopic === undefined) {
+      ofTopic = []
+      this.#emits.set(topic, ofTopic)
+    }
+    let batch = ofTopic[partition]
     if (batch === undefined) {
-      const { topic, partition } = emitted
       batch = { topic, partition, records: [], callOf: undefined, fresh: true }
-      this.#emits.set(name, batch)
+      ofTopic[partition] = batch
     }
     batch.records.push(emitted.record)
     if (!emitted.fresh) batch.fresh = false
@@ -231,7 +236,7 @@ export class Committer {
       from: this.#from,
       to: this.#position,
       logId: this.#context.source.logId,
-      appends: [...this.#emits.values()],
+      appends: [...this.#emits.values()].flat().filter((batch) => batch !== undefined),
       state: [...this.#state.seal(), ...(this.#inbox?.seal() ?? []), ...ownChanges(this.#ownState)],
     }
     this.#emits = new Map()

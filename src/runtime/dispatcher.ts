@@ -5,6 +5,7 @@ import { Attempt } from './attempt.ts'
 import { channels } from './channels.ts'
 import { EventTransaction, type TransactionContext } from './event-transaction.ts'
 import { type HandlerScope, handlerScope } from './handler-scope.ts'
+import { type HandlerEnd, HandlerWatch } from './handler-watch.ts'
 import { mayRetry, retryDelayMs } from './retry-policy.ts'
 import type { Slot } from './slot.ts'
 import type { SqlSession } from './sql-session.ts'
@@ -30,6 +31,9 @@ const emptyLane: Slot[] = []
 
 /** After this many starts in one turn, other work of the process gets its turn. */
 const startsPerTurn = 512
+/** Running attempts are looked at this often within a time-out. */
+const roundsPerTimeout = 4
+const atOnce = Promise.resolve()
 
 /**
  * Starts handlers: offset order, one event per key at a time, up to `concurrency` keys side by side (O1).
@@ -44,6 +48,7 @@ export class Dispatcher {
   readonly #sql: SqlSession
   readonly #events: DispatcherEvents
   readonly #hasRoom: () => boolean
+  readonly #isMoreComing: () => boolean
   readonly #scope: HandlerScope
   readonly #lanes = new Map<string, Slot[]>()
   readonly #running = new Map<Slot, Attempt>()
@@ -54,12 +59,17 @@ export class Dispatcher {
   readonly #comingBack: Slot[] = []
   #unsettled = 0
   #turnPlanned = false
+  #goOnPlanned = false
+  /** Rounds of looking at running attempts. */
+  #round = 0
+  readonly #idleWatches: HandlerWatch[] = []
   #timeoutTimer: Timer | undefined
   #stopped = false
 
   constructor(
     context: TaskContext,
-    parts: { transactions: TransactionContext; window: Window; sql: SqlSession; hasRoom: () => boolean },
+    parts: { transactions: TransactionContext; window: Window; sql: SqlSession },
+    ask: { hasRoom: () => boolean; isMoreComing: () => boolean },
     redeliveredBelow: number,
     events: DispatcherEvents,
   ) {
@@ -67,7 +77,8 @@ export class Dispatcher {
     this.#transactions = parts.transactions
     this.#window = parts.window
     this.#sql = parts.sql
-    this.#hasRoom = parts.hasRoom
+    this.#hasRoom = ask.hasRoom
+    this.#isMoreComing = ask.isMoreComing
     this.#redeliveredBelow = redeliveredBelow
     this.#events = events
     const { group, strict } = context.settings
@@ -86,9 +97,8 @@ export class Dispatcher {
 
   /** Whether something will finish without outside help: the open unit may wait for it. */
   get busy(): boolean {
-    return (
-      this.#running.size > 0 || ((this.#window.ready > 0 || this.#comingBack.length > 0) && this.#canStart)
-    )
+    if (this.#running.size > 0) return true
+    return (this.#window.ready > 0 || this.#comingBack.length > 0 || this.#isMoreComing()) && this.#canStart
   }
 
   get #canStart(): boolean {
@@ -177,7 +187,7 @@ export class Dispatcher {
     const attempt = new Attempt(slot, this.#context.lease.task, redelivered)
     const tx = new EventTransaction(this.#transactions, slot)
     slot.tx = tx
-    slot.startedMs = this.#context.platform.clock.monotonic()
+    slot.startedRound = this.#round
     this.#running.set(slot, attempt)
     counters.inFlight++
     if (this.#timeoutTimer === undefined) this.#watchTimeouts()
@@ -188,17 +198,13 @@ export class Dispatcher {
       result = Promise.reject(error)
     }
     this.#unsettled++
-    // Also a handler that returns at once settles in a later microtask: no recursion, one code path.
-    Promise.resolve(result).then(
-      () => {
-        this.#unsettled--
-        this.#settled(slot, tx, undefined)
-      },
-      (error: unknown) => {
-        this.#unsettled--
-        this.#settled(slot, tx, { error })
-      },
-    )
+    const watch = this.#idleWatches.pop() ?? new HandlerWatch(this.#idleWatches, this.#onEnd)
+    watch.await(result, slot, tx)
+  }
+
+  readonly #onEnd: HandlerEnd = (slot, tx, failure) => {
+    this.#unsettled--
+    this.#settled(slot, tx, failure)
   }
 
   #settled(slot: Slot, tx: EventTransaction, failure: { error: unknown } | undefined): void {
@@ -227,6 +233,14 @@ export class Dispatcher {
       tx.close()
       this.#afterFailure(slot, failure.error)
     }
+    if (this.#goOnPlanned) return
+    this.#goOnPlanned = true
+    void atOnce.then(this.#goOn)
+  }
+
+  /** Handlers often end together: what is next is looked at once for all of them. */
+  readonly #goOn = (): void => {
+    this.#goOnPlanned = false
     if (!this.#stopped) this.pump()
     this.#events.progressed()
   }
@@ -278,16 +292,20 @@ export class Dispatcher {
     else this.#startWhenFree(next)
   }
 
-  // One timer looks at all running attempts: cheaper than one each, and precise to a quarter of the time-out.
+  // One timer looks at all running attempts: cheaper than one each, or a clock, and precise to a quarter of the time-out.
   #watchTimeouts(): void {
     const { handlerTimeoutMs } = this.#context.settings
-    this.#timeoutTimer = this.#context.platform.timers.after(Math.max(1, handlerTimeoutMs / 4), () => {
-      const startedBefore = this.#context.platform.clock.monotonic() - handlerTimeoutMs
-      for (const [slot, attempt] of this.#running)
-        if (slot.startedMs <= startedBefore) this.#timeOut(slot, attempt)
-      this.#timeoutTimer = undefined
-      if (this.#running.size > 0) this.#watchTimeouts()
-    })
+    this.#timeoutTimer = this.#context.platform.timers.after(
+      Math.max(1, handlerTimeoutMs / roundsPerTimeout),
+      () => {
+        // At the fifth round after its start, an attempt has lasted four whole ones.
+        const startedBefore = this.#round++ - roundsPerTimeout
+        for (const [slot, attempt] of this.#running)
+          if (slot.startedRound <= startedBefore) this.#timeOut(slot, attempt)
+        this.#timeoutTimer = undefined
+        if (this.#running.size > 0) this.#watchTimeouts()
+      },
+    )
   }
 
   #timeOut(slot: Slot, attempt: Attempt): void {

@@ -153,22 +153,31 @@ class KeyState implements State<unknown> {
     this.#key = key
   }
 
-  async get(): Promise<unknown> {
-    this.#tx.requireOpen('state.get')
-    if (this.#pending !== undefined) {
-      return this.#pending.text === undefined ? this.#pending.primitive : JSON.parse(this.#pending.text)
-    }
-    const cell: StateCell | undefined = this.#cache.peek(this.name, this.#key)
-    return cell === undefined ? (await this.#cache.fetch(this.name, this.#key)).value : cell.value
+  // None of these is an async function: what is in memory is answered without the objects of one.
+  get(): Promise<unknown> {
+    return promiseOf(() => {
+      this.#tx.requireOpen('state.get')
+      if (this.#pending !== undefined) {
+        return this.#pending.text === undefined ? this.#pending.primitive : JSON.parse(this.#pending.text)
+      }
+      const cell: StateCell | undefined = this.#cache.peek(this.name, this.#key)
+      return cell === undefined ? this.#fetched() : cell.value
+    })
   }
 
-  async set(value: unknown): Promise<void> {
-    this.#tx.requireOpen('state.set')
-    checkJson(value, 'state value', limits.stateValueBytesMax)
-    const structured = typeof value === 'object' && value !== null
-    this.#pending = structured
-      ? { text: JSON.stringify(value), primitive: undefined }
-      : { text: undefined, primitive: value }
+  async #fetched(): Promise<unknown> {
+    return (await this.#cache.fetch(this.name, this.#key)).value
+  }
+
+  set(value: unknown): Promise<void> {
+    return promiseOf(() => {
+      this.#tx.requireOpen('state.set')
+      checkJson(value, 'state value', limits.stateValueBytesMax)
+      const structured = typeof value === 'object' && value !== null
+      this.#pending = structured
+        ? { text: JSON.stringify(value), primitive: undefined }
+        : { text: undefined, primitive: value }
+    })
   }
 
   async delete(): Promise<void> {
@@ -178,6 +187,15 @@ class KeyState implements State<unknown> {
 
   apply(): void {
     if (this.#pending !== undefined) this.#cache.apply(this.name, this.#key, this.#pending)
+  }
+}
+
+/** The outcome of `work` as a promise. */
+function promiseOf<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return Promise.resolve(work())
+  } catch (error) {
+    return Promise.reject(error)
   }
 }
 

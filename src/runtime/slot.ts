@@ -23,7 +23,8 @@ export class Slot {
   bytes = 0
   attempt = 0
   done = false
-  startedMs = 0
+  /** The dispatcher's round when the attempt began. */
+  startedRound = 0
   tx: EventTransaction | undefined
   /** Set if this is not live traffic but a dead letter on its way back. */
   readonly redrive: Redrive | undefined

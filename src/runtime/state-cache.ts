@@ -100,12 +100,14 @@ export class StateCache {
   }
 
   /** Brings the missing ones of `keys` into memory with one read. */
-  async prefetch(store: string, keys: readonly string[]): Promise<void> {
+  async prefetch(store: string, keys: Iterable<string>): Promise<void> {
     const cells = this.#cellsOf(store)
-    const missing = [...new Set(keys)].filter((key) => !cells.has(key))
-    if (missing.length === 0) return
-    const values = await this.#engine.readState(this.#task, store, missing)
-    missing.forEach((key, i) => {
+    const missing = new Set<string>()
+    for (const key of keys) if (!cells.has(key)) missing.add(key)
+    if (missing.size === 0) return
+    const asked = [...missing]
+    const values = await this.#engine.readState(this.#task, store, asked)
+    asked.forEach((key, i) => {
       // A handler may have set the value while we were reading; then ours is the older one.
       if (!cells.has(key)) this.#insert(cells, new StateCell(key, values[i]))
     })

@@ -89,10 +89,10 @@ export class TaskSession implements DispatcherEvents, Holder {
       topics: context.emittable,
       now: () => platform.clock.now(),
     }
-    const hasRoom = (): boolean => this.#committer.hasRoom
     this.#dispatcher = new Dispatcher(
       context,
-      { transactions, window: this.#window, sql: this.#sql, hasRoom },
+      { transactions, window: this.#window, sql: this.#sql },
+      { hasRoom: () => this.#committer.hasRoom, isMoreComing: () => !this.#isClaiming && this.#wantsMore },
       start.redeliveredBelow,
       this,
     )
@@ -298,10 +298,7 @@ export class TaskSession implements DispatcherEvents, Holder {
   }
 
   async #prefetchState(events: readonly StoredEvent[]): Promise<void> {
-    if (this.#context.storeNames.size === 0) return
-    const keys = new Set<string>()
-    for (const { key } of events) if (key !== null) keys.add(key)
-    for (const store of this.#context.storeNames) await this.#state.prefetch(store, [...keys])
+    for (const store of this.#context.storeNames) await this.#state.prefetch(store, keysOf(events))
   }
 
   /** Commits what is staged, and waits until it is durable. */
@@ -320,6 +317,10 @@ export class TaskSession implements DispatcherEvents, Holder {
     if (this.#context.settings.guarantee === 'at-most-once' && !(await this.#untilCommitted())) return
     this.#dispatcher.admit(slot)
   }
+}
+
+function* keysOf(events: readonly StoredEvent[]): Iterable<string> {
+  for (const { key } of events) if (key !== null) yield key
 }
 
 /** Whether the lease is gone, so that there is nothing to try again. */
