@@ -92,6 +92,7 @@ export class TaskSession implements DispatcherEvents, Holder {
     this.#dispatcher = new Dispatcher(
       context,
       { transactions, window: this.#window, sql: this.#sql },
+      // What is read at most once waits for a claim, and must not be waited for by the unit before it.
       { hasRoom: () => this.#committer.hasRoom, isMoreComing: () => !this.#isClaiming && this.#wantsMore },
       start.redeliveredBelow,
       this,
