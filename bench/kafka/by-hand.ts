@@ -43,12 +43,17 @@ function openKafkaBus(contentMode: ContentMode): Promise<Bus> {
 }
 
 /** The program as it is by default, and with events written as one JSON text each. */
-export function inBothModes(run: (bus: Bus) => Promise<Figures>): Readonly<Record<string, Program>> {
-  const inMode = (mode: ContentMode) => async (): Promise<Figures> => {
+type OnBus = (bus: Bus) => Promise<Figures>
+
+export function inMode(mode: ContentMode, run: OnBus): Program {
+  return async () => {
     await using bus = await openKafkaBus(mode)
     return await run(bus)
   }
-  return { semel: inMode('binary'), 'semel, structured mode': inMode('structured') }
+}
+
+export function inBothModes(run: OnBus): Readonly<Record<string, Program>> {
+  return { semel: inMode('binary', run), 'semel, structured mode': inMode('structured', run) }
 }
 
 export async function createTopics(...names: readonly string[]): Promise<void> {

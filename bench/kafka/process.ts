@@ -12,6 +12,7 @@ import {
   fill,
   type HeaderSource,
   inBothModes,
+  inMode,
   openReader,
   prefix,
   readSome,
@@ -149,9 +150,12 @@ export const processExactlyOnce: BenchCase = {
     'plain transactions without state': 0.8,
     'bare client, same records': 0,
     'Kafka Streams, exactly_once_v2': 0,
+    'semel, at least once': 0.75,
   },
   programs: {
     ...inBothModes((bus) => processOn(bus, 'exactly-once', sumPerCustomer)),
+    // The same handler, so that nothing but the guarantee is compared.
+    'semel, at least once': inMode('binary', (bus) => processOn(bus, 'at-least-once', sumPerCustomer)),
     'plain transactions without state': () => transform(emitAll),
     'bare client, same records': transformSameRecords,
     'Kafka Streams, exactly_once_v2': async (folder): Promise<Figures> => {
