@@ -61,12 +61,12 @@ export const kafkaLimits = {
   bufferIdleMs: 5 * second,
   readBufferBytesMax: 8 * mib,
   /** What all cursors of an engine hold: a small record takes about 1.2 KB. */
-  fetchedBytesMax: 32 * mib,
+  fetchedBytesMax: 16 * mib,
   readBufferRecordsMax: 1_000,
   /** Of each consumer, in the client's own memory, and one answer of a broker on top of it. */
-  prefetchKibMax: 2_048,
+  prefetchKibMax: 512,
   /** Of each partition, and of all of them, in one answer. */
-  fetchBytes: 1024 * kib,
+  fetchBytes: 256 * kib,
   answerBytes: 4 * mib,
   /** So few offsets between the last record read and the end may hold no record at all. */
   holesPassedMax: 16,
