@@ -117,7 +117,7 @@ function headersOf(headers: NonNullable<Message['headers']>): EventHeaders {
   return known
 }
 
-/** A record with seven headers as objects, texts and the client's Buffer of its value. */
+/** A record with the headers of an event: objects, texts and the client's Buffer of its value. */
 const recordObjectsBytes = 800
 const attributeBytesAbout = 300
 

@@ -107,35 +107,13 @@ export function bytesOf({ buffer, byteOffset, byteLength }: DataView): Uint8Arra
 }
 
 const scratch = hashState()
-const pairEnd = 8 << 24
+const pair = new DataView(new ArrayBuffer(8))
 
 /** The hash of eight bytes: two numbers of 32 bits, little-endian. */
 export function hashPair(first: number, second: number, key: HashKey, out: Hash64): void {
-  beginHash(scratch, key)
-  addWord(scratch, first)
-  addWord(scratch, second)
-  addWord(scratch, pairEnd)
-  endHash(scratch, out)
-}
-
-function addWord(state: HashState, word: number): void {
-  let v0 = state[0]!
-  let v1 = state[1]!
-  let v2 = state[2]!
-  let v3 = state[3]! ^ word
-  v0 = (v0 + v1) | 0
-  v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
-  v0 = (v0 << 16) | (v0 >>> 16)
-  v2 = (v2 + v3) | 0
-  v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
-  v0 = (v0 + v3) | 0
-  v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
-  v2 = (v2 + v1) | 0
-  v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
-  state[0] = v0 ^ word
-  state[1] = v1
-  state[2] = (v2 << 16) | (v2 >>> 16)
-  state[3] = v3
+  pair.setInt32(0, first, true)
+  pair.setInt32(4, second, true)
+  hashBytes(pair, 0, 8, key, out)
 }
 
 /** Another key, made of a file's secret for one purpose. */
