@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type Kind, kindsOf, mixedSecondsMeant } from './campaign/kinds.ts'
-import { kindOf, readTotals, type Slice, type Totals, writeTotals } from './campaign/totals.ts'
+import { kindOf, readTotals, type Slice, type Totals, totalsFile, writeTotals } from './campaign/totals.ts'
 import { root } from './run.ts'
 
 const usage = `Long proofs, one unit of each kind in turn, until the slice is over. Goes on where the last slice ended.
@@ -14,7 +14,7 @@ const usage = `Long proofs, one unit of each kind in turn, until the slice is ov
 
 --units  end after so many units, whatever is left of the slice
 --run    length of a mixed run; shorter ones than 5m are listed and not counted
---file   where the totals are kept (default .tmp/campaign.json); remove it to begin anew
+--file   where the totals are kept (default ${totalsFile}); another one begins anew
 --json   print the totals at the end, and nothing else
 Exit status: 1 if any unit of this slice found a violation. npm run evidence writes the totals into the docs.
 `
@@ -36,10 +36,11 @@ function chosenKinds(names: string | undefined, kinds: readonly Kind[]): readonl
   })
 }
 
-/** The commit that the code is of, and whether it was changed since. */
+/** The commit that the code is of, and whether it was changed since. What a campaign writes itself is no change. */
 function commitOf(): string {
   const git = (...args: string[]): string => execFileSync('git', args, { cwd: root, encoding: 'utf8' }).trim()
-  return `${git('rev-parse', '--short', 'HEAD')}${git('status', '--porcelain') === '' ? '' : ' with changes'}`
+  const changes = git('status', '--porcelain', '--', '.', `:!${totalsFile}`, ':!docs/reference/evidence.md')
+  return `${git('rev-parse', '--short', 'HEAD')}${changes === '' ? '' : ' with changes'}`
 }
 
 class Campaign {
@@ -100,7 +101,7 @@ async function main(): Promise<void> {
       kinds: { type: 'string' },
       run: { type: 'string', default: `${mixedSecondsMeant}s` },
       units: { type: 'string', default: 'Infinity' },
-      file: { type: 'string', default: join(root, '.tmp/campaign.json') },
+      file: { type: 'string', default: join(root, totalsFile) },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },

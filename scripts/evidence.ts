@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { kindsOf } from './campaign/kinds.ts'
-import { readTotals, type Slice, type Totals } from './campaign/totals.ts'
+import { readTotals, type Slice, type Totals, totalsFile } from './campaign/totals.ts'
 import { root } from './run.ts'
 
 const page = join(root, 'docs/reference/evidence.md')
@@ -83,7 +83,7 @@ function text(totals: Totals): string {
     .replaceAll(/\n{3,}/g, '\n\n')
 }
 
-const file = process.argv[2] ?? join(root, '.tmp/campaign.json')
+const file = process.argv[2] ?? join(root, totalsFile)
 const before = readFileSync(page, 'utf8')
 const written = text(readTotals(file))
 writeFileSync(

@@ -81,9 +81,10 @@ interface NextPoints {
 const nameOf = ({ durability, concurrency, sql }: Scenario): string =>
   `${durability}, concurrency ${concurrency}, SQL in ${sql}`
 
-/** The next hits of each crash point that has more of them, scenario by scenario. */
+/** The next hits of the crash points that have more of them, in the scenario with the fewest kills so far. */
 function nextPoints(totals: Totals): NextPoints | undefined {
-  for (const scenario of scenarios) {
+  const killedIn = (scenario: Scenario): number => progressOf(totals, nameOf(scenario)).killed
+  for (const scenario of scenarios.toSorted((a, b) => killedIn(a) - killedIn(b))) {
     const name = nameOf(scenario)
     const { next, exhausted } = progressOf(totals, name)
     const open = crashPointNames.filter((point) => !exhausted.includes(point))
@@ -126,15 +127,13 @@ const crashPoints: Kind = {
 
 const callsName = `writes and flushes of: ${nameOf(mixedScenario)}`
 
-/** The next of the calls that have more of them, those of one call together. */
+/** The next of the call that was killed at least often and has more of them. */
 function nextCalls(totals: Totals): readonly { call: (typeof calls)[number]; when: number }[] {
   const { next, exhausted } = progressOf(totals, callsName)
-  return calls
-    .filter((call) => !exhausted.includes(call))
-    .flatMap((call) =>
-      Array.from({ length: callsPerUnit }, (_, n) => ({ call, when: (next[call] ?? 1) + n })),
-    )
-    .slice(0, callsPerUnit)
+  const nextOf = (call: (typeof calls)[number]): number => next[call] ?? 1
+  const [call] = calls.filter((call) => !exhausted.includes(call)).toSorted((a, b) => nextOf(a) - nextOf(b))
+  if (call === undefined) return []
+  return Array.from({ length: callsPerUnit }, (_, n) => ({ call, when: nextOf(call) + n }))
 }
 
 const crashCalls: Kind = {
