@@ -852,10 +852,6 @@ CREATE OR REPLACE FUNCTION semel.write(p_flush boolean, p_topics integer[], p_se
 AS $function$
 declare
   v_steps bigint[];
-  v_places tid[];
-  v_key_steps bigint[];
-  v_pages integer[];
-  v_stay boolean[];
   v_count bigint;
 begin
   if current_setting('transaction_isolation') <> 'read committed' then
@@ -960,25 +956,49 @@ begin
   end if;
 
   if cardinality(p_keys) > 0 then
-    select array_agg(c.place order by u.n), array_agg(c.step order by u.n), array_agg(c.page order by u.n),
-        array_agg((c.began is null or c.began = c.page) and u.value is not null order by u.n)
-      into v_places, v_key_steps, v_pages, v_stay
-      from unnest(p_stores, p_keys, p_values) with ordinality u (store, key, value, n)
-      left join lateral (
-        select r.ctid as place, r.step, r.page as began, (r.ctid::text::point)[0]::integer as page from "semel".state r
-          where r.store_id = u.store and r.key = u.key order by r.step desc limit 1
-      ) c on true;
-    update "semel".state r set value = u.value, page = u.page
-      from unnest(v_places, v_pages, v_stay, p_values) u (place, page, stay, value)
-      where u.stay and r.ctid = u.place;
-    if array_position(v_places, null) is not null or array_position(v_stay, false) is not null then
-      delete from "semel".state r using unnest(v_places, v_stay) u (place, stay)
-        where not u.stay and r.ctid = u.place;
-      insert into "semel".state (store_id, key, step, value)
-        select u.store, u.key, coalesce(u.step + 1, now_ms), u.value
-          from unnest(p_stores, p_keys, p_values, v_key_steps, v_places, v_stay) u (store, key, value, step, place, stay)
-          where u.value is not null and (u.place is null or not u.stay);
-    end if;
+    perform "semel".write_state(p_stores, p_keys, p_values, now_ms);
+  end if;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.write_state(p_stores integer[], p_keys text[], p_values text[], p_now_ms bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  c_recent_ms constant bigint := 4000;
+  v_places tid[];
+  v_steps bigint[];
+  v_pages integer[];
+  v_stay boolean[];
+begin
+  select array_agg(c.place order by u.n), array_agg(c.step order by u.n), array_agg(c.page order by u.n),
+      array_agg((c.began is null or c.began = c.page) and u.value is not null order by u.n)
+    into v_places, v_steps, v_pages, v_stay
+    from unnest(p_stores, p_keys, p_values) with ordinality u (store, key, value, n)
+    left join lateral (
+      select s.place, s.step, s.page as began, (s.place::text::point)[0]::integer as page
+        from (
+          (select r.ctid as place, r.step, r.page from "semel".state r
+            where r.store_id = u.store and r.key = u.key and r.step > p_now_ms - c_recent_ms
+            order by r.step desc limit 1)
+          union all
+          (select r.ctid, r.step, r.page from "semel".state r
+            where r.store_id = u.store and r.key = u.key order by r.step desc limit 1)
+        ) s
+        limit 1
+    ) c on true;
+  update "semel".state r set value = u.value, page = u.page
+    from unnest(v_places, v_pages, v_stay, p_values) u (place, page, stay, value)
+    where u.stay and r.ctid = u.place;
+  if array_position(v_places, null) is not null or array_position(v_stay, false) is not null then
+    delete from "semel".state r using unnest(v_places, v_stay) u (place, stay)
+      where not u.stay and r.ctid = u.place;
+    insert into "semel".state (store_id, key, step, value)
+      select u.store, u.key, greatest(u.step + 1, p_now_ms), u.value
+        from unnest(p_stores, p_keys, p_values, v_steps, v_places, v_stay) u (store, key, value, step, place, stay)
+        where u.value is not null and (u.place is null or not u.stay);
   end if;
 end
 $function$;

@@ -80,3 +80,25 @@ test('under a snapshot that stays open, what is read of the hot tables does not 
   await holder.query('analyze')
   await requireFewPages()
 })
+
+test('a value that was written long ago is found and replaced, once', async () => {
+  await using database = await freshDatabase(server)
+  await using engines = new Engines(database)
+  const one = await engines.open()
+  await one.declare()
+  const lease = await one.lease()
+  const write = (from: number, value: string) =>
+    one.commit(lease, from === 0 ? undefined : from, from + 1, {
+      state: [{ store: 'sums', keys, values: keys.map(() => value) }],
+      appends: [
+        { topic: 'orders', partition: 0, records: [record(`e${from}`)], callOf: undefined, fresh: true },
+      ],
+    })
+  await write(0, '1')
+  await using client = await openClient(database.url)
+  const table = `${engines.schema.name}.state`
+  await client.query(`update ${table} set step = step - 3600000, page = null`)
+  await write(1, '2')
+  const { rows } = await client.query(`select count(*)::integer as rows, min(value), max(value) from ${table}`)
+  assert.deepEqual(rows, [{ rows: keys.length, min: '2', max: '2' }])
+})

@@ -16,6 +16,7 @@ const migrations = [
   '0008-outbox.sql',
   '0009-plans.sql',
   '0010-move.sql',
+  '0011-recent-state.sql',
 ] as const
 
 /** Version of the schema that this program knows. */
