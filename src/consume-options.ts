@@ -25,7 +25,8 @@ export interface ConsumeOptions {
   /**
    * Events that finish while others are under way share a unit, until the first of them has waited so long: the fewer
    * units, the less each event costs, and the later it counts. When nothing else is about to finish, a unit is committed
-   * at once. Default 100 ms.
+   * at once. On Kafka, where a commit is a transaction, a unit may wait up to a second while more events are at hand, and
+   * so long after the last one otherwise. Default 100 ms.
    */
   readonly unitAgeMs?: number | undefined
   /** An attempt fails after this long. Default 30 s. */

@@ -62,6 +62,8 @@ export const limits = {
   /** Longer units fold more and cost less per event; events count when their unit is committed. */
   unitAgeMsDefault: 100,
   unitAgeMsMax: 5 * second,
+  /** Where commits may take only a share of the time, a task waits at most so long for the next. */
+  unitRestMsMax: 1 * second,
 
   leaseMsDefault: 10 * second,
   leaseMsMin: 200,

@@ -28,6 +28,11 @@ export interface EngineFacts {
   readonly seals: boolean
   /** Append groups that it is given before it has answered the first: many if it writes whatever waits at once. */
   readonly appendGroupsMax: number
+  /**
+   * Which part of a task's time its commits may take. 1: all of it. Less where a commit is work for a server that has
+   * others to serve, whatever is in it: then more events share it.
+   */
+  readonly commitShareMax: number
   /** What decides append time. */
   readonly appendClock: 'process' | 'database' | 'broker'
 }

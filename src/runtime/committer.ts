@@ -26,14 +26,17 @@ interface EmitBatch extends AppendBatch {
 export interface Workload {
   /** Handlers running or about to run without outside help. */
   readonly busy: boolean
+  /** Somebody waits for what is staged: no company is waited for. */
+  readonly isUrgent?: boolean
 }
 
 /**
  * Collects what finished events want to be true and commits it, one unit after the other.
  *
  * While one unit commits, the next one fills. A unit is sealed when the one before is committed and either
- * nothing else is about to finish, or it is old or large enough. A failed commit ends the session: what was
- * handled after it stood on it, so both are discarded (design.md section 5).
+ * nothing else is about to finish, or it is old or large enough. Where commits may take only a share of the time, the
+ * longer they take, the longer the next unit gathers. A failed commit ends the session: what was handled after it stood
+ * on it, so both are discarded (design.md section 5).
  */
 export class Committer {
   readonly #context: TaskContext
@@ -50,7 +53,11 @@ export class Committer {
   #bytes = 0
   #openedMs = 0
   #ageTimer: Timer | undefined
+  #pokeAtMs = 0
   #committing = false
+  /** When the last commit ended, and for how long the next one waits for company. */
+  #committedMs = 0
+  #restMs = 0
   #stopped = false
   #from: number | undefined
   /** At-most-once: the position that was committed ahead of the handlers. */
@@ -135,14 +142,21 @@ export class Committer {
   /** Commits if it is time to. Called whenever something finished. */
   poke(workload: Workload): void {
     if (this.#committing || this.#stopped || this.#sql.busy || !this.#hasWork) return
-    if (workload.busy && !this.#isDue()) {
-      this.#ageTimer ??= this.#context.platform.timers.after(this.#context.settings.unitAgeMs, () => {
-        this.#ageTimer = undefined
-        this.poke(workload)
-      })
-      return
-    }
-    void this.#commit(workload)
+    const waitMs = this.#waitMs(workload)
+    if (waitMs <= 0) void this.#commit(workload)
+    else this.#pokeAfter(waitMs, workload)
+  }
+
+  #pokeAfter(waitMs: number, workload: Workload): void {
+    const { clock, timers } = this.#context.platform
+    const atMs = clock.monotonic() + waitMs
+    if (this.#ageTimer !== undefined && this.#pokeAtMs <= atMs) return
+    this.#ageTimer?.cancel()
+    this.#pokeAtMs = atMs
+    this.#ageTimer = timers.after(waitMs, () => {
+      this.#ageTimer = undefined
+      this.poke(workload)
+    })
   }
 
   /** Nothing is committed any more. */
@@ -156,13 +170,27 @@ export class Committer {
       this.#openedMs = this.#context.platform.clock.monotonic()
   }
 
-  #isDue(): boolean {
-    const isFull = this.#events >= unitEventsTarget || this.#bytes >= this.#context.memory.unitBytes
-    if (isFull || this.#sql.isOld) return true
-    return (
-      this.#events > 0 &&
-      this.#context.platform.clock.monotonic() - this.#openedMs >= this.#context.settings.unitAgeMs
-    )
+  /**
+   * For how long the open unit still waits for company: until it is old, and where commits may take only a share of the
+   * time, until they do. If nothing more is about to finish, not at all, or there for no longer than a unit's age.
+   */
+  #waitMs({ busy, isUrgent }: Workload): number {
+    if (isUrgent === true || this.#isAwaited || this.#isFull || this.#sql.isOld) return 0
+    const { platform, settings } = this.#context
+    const { unitAgeMs } = settings
+    const nowMs = platform.clock.monotonic()
+    if (!busy) return this.#committedMs + Math.min(unitAgeMs, this.#restMs) - nowMs
+    if (this.#events === 0) return unitAgeMs
+    return this.#openedMs + Math.max(unitAgeMs, this.#restMs) - nowMs
+  }
+
+  get #isFull(): boolean {
+    return this.#events >= unitEventsTarget || this.#bytes >= this.#context.memory.unitBytes
+  }
+
+  /** What was read at most once waits for its claim. */
+  get #isAwaited(): boolean {
+    return this.#claimed !== undefined && this.#claimed.position !== this.#from
   }
 
   #addEmit(emitted: Emitted): void {
@@ -197,7 +225,9 @@ export class Committer {
     } finally {
       this.#committing = false
     }
-    const tookMs = platform.clock.monotonic() - startedMs
+    this.#committedMs = platform.clock.monotonic()
+    const tookMs = this.#committedMs - startedMs
+    this.#restMs = restAfter(tookMs, this.#context.sink.facts.commitShareMax)
     counters.committed(tookMs)
     for (const batch of unit.appends) counters.emitted += batch.records.length
     if (channels.commit.hasSubscribers) {
@@ -262,6 +292,10 @@ export class Committer {
     this.setOwnState(storeNames.finished, '', text === '' ? undefined : text)
     this.#finishedStored = text
   }
+}
+
+function restAfter(tookMs: number, shareMax: number): number {
+  return Math.min(limits.unitRestMsMax, tookMs / shareMax - tookMs)
 }
 
 function ownChanges(ownState: ReadonlyMap<string, ReadonlyMap<string, string | undefined>>): StateChanges[] {

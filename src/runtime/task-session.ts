@@ -150,7 +150,7 @@ export class TaskSession implements DispatcherEvents, Holder {
 
   /** Commits what finished, without waiting for company. */
   flush(): void {
-    this.#committer.poke({ busy: false })
+    this.#committer.poke({ busy: false, isUrgent: true })
   }
 
   /** Ends everything at once. Uncommitted work is gone; the engine has none of it. */
@@ -194,7 +194,11 @@ export class TaskSession implements DispatcherEvents, Holder {
   }
 
   progressed(): void {
-    this.#committer.poke(this.#stopping ? { busy: this.#dispatcher.running > 0 } : this.#dispatcher)
+    this.#committer.poke(
+      this.#stopping
+        ? { busy: this.#dispatcher.running > 0, isUrgent: this.#dispatcher.running === 0 }
+        : this.#dispatcher,
+    )
     if (this.#wantsMore || this.#stopping) this.#wake.ring()
     else if (this.#dispatcher.running === 0) this.#dispatcher.pump()
   }
@@ -306,7 +310,7 @@ export class TaskSession implements DispatcherEvents, Holder {
   async #untilCommitted(): Promise<boolean> {
     while (!this.#committer.idle) {
       if (this.#failure !== undefined || this.#stopping) return false
-      this.#committer.poke({ busy: false })
+      this.#committer.poke({ busy: false, isUrgent: true })
       await this.#wake.wait(limits.pollMsMax)
     }
     return this.#failure === undefined

@@ -12,5 +12,6 @@ export const kafkaFacts: EngineFacts = {
   denseOffsets: false,
   seals: false,
   appendGroupsMax: 2,
+  commitShareMax: 0.1,
   appendClock: 'broker',
 }

@@ -12,5 +12,6 @@ export const memoryFacts: EngineFacts = {
   denseOffsets: true,
   seals: true,
   appendGroupsMax: 2,
+  commitShareMax: 1,
   appendClock: 'process',
 }

@@ -13,5 +13,6 @@ export const postgresFacts = {
   denseOffsets: true,
   seals: true,
   appendGroupsMax: 16,
+  commitShareMax: 1,
   appendClock: 'database',
 } as const satisfies EngineFacts

@@ -13,5 +13,6 @@ export const sqliteFacts = {
   denseOffsets: true,
   seals: true,
   appendGroupsMax: 2,
+  commitShareMax: 1,
   appendClock: 'process',
 } as const satisfies EngineFacts
