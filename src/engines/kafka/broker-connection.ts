@@ -21,7 +21,10 @@ export class BrokerConnection {
   readonly #platform: Platform
   readonly #socket: Socket
   readonly #timeoutMs: number
-  #bytes: Buffer = Buffer.alloc(0)
+  /** What came of the answer that is under way. */
+  #chunks: Buffer[] = []
+  #received = 0
+  #length: number | undefined
   #sent = 0
   #failure: Error | undefined
   #waiting: { resolve(frame: Buffer): void; reject(error: Error): void } | undefined
@@ -65,6 +68,10 @@ export class BrokerConnection {
     return answer
   }
 
+  get hasFailed(): boolean {
+    return this.#failure !== undefined
+  }
+
   close(): void {
     this.#socket.destroy()
   }
@@ -90,20 +97,30 @@ export class BrokerConnection {
     })
   }
 
+  /** Put together once it is complete: an answer of megabytes comes in many pieces. */
   #take(chunk: Buffer): void {
-    this.#bytes = Buffer.concat([this.#bytes, chunk])
-    if (this.#bytes.length < 4) return
-    const length = this.#bytes.readInt32BE(0)
-    if (length < 0 || length > answerBytesMax) {
+    this.#chunks.push(chunk)
+    this.#received += chunk.length
+    if (this.#received < 4) return
+    this.#length ??= this.#together().readInt32BE(0)
+    if (this.#length < 0 || this.#length > answerBytesMax) {
       this.#fail(
         new BrokerError(unreachable, 'the answer is not one of Kafka: is this a port of another kind?'),
       )
       return
     }
-    if (this.#bytes.length < 4 + length) return
-    const frame = this.#bytes.subarray(4, 4 + length)
-    this.#bytes = this.#bytes.subarray(4 + length)
-    this.#waiting?.resolve(frame)
+    const end = 4 + this.#length
+    if (this.#received < end) return
+    const bytes = this.#together()
+    this.#chunks = [bytes.subarray(end)]
+    this.#received -= end
+    this.#length = undefined
+    this.#waiting?.resolve(bytes.subarray(4, end))
+  }
+
+  #together(): Buffer {
+    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)]
+    return this.#chunks[0]!
   }
 
   #fail(error: Error): void {

@@ -194,7 +194,7 @@ export interface TopicDescription {
   readonly error?: ClientError
   readonly partitions: readonly {
     readonly partition: number
-    readonly leader: { readonly id: number } | null
+    readonly leader: { readonly id: number; readonly host: string; readonly port: number } | null
     readonly isr: readonly { readonly id: number }[]
     readonly replicas: readonly { readonly id: number }[]
   }[]

@@ -27,16 +27,15 @@ const consumerGroupHeartbeat = 68
 const consumerGroupDescribe = 69
 const unsupportedVersion = 35
 
-/** The requests that a broker understands (ApiVersions). */
-async function apiKeysOf(ask: Ask): Promise<ReadonlySet<number>> {
+/** The requests that a broker understands, each with its newest version (ApiVersions). */
+export async function apiKeysOf(ask: Ask): Promise<ReadonlyMap<number, number>> {
   const answer = await ask({ apiKey: 18, version: 0, body: Buffer.alloc(0), flexible: false })
   failOn(answer.int16(), undefined)
-  return new Set(
+  return new Map(
     answer.longArray(() => {
       const key = answer.int16()
       answer.int16() // oldest version
-      answer.int16() // newest version
-      return key
+      return [key, answer.int16()] as const
     }),
   )
 }

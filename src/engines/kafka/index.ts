@@ -78,6 +78,7 @@ export function kafka(options: KafkaOptions): Engine {
     throw invalidOption('standby', 'true or false', options.standby)
   return new KafkaEngine({
     client,
+    isDirect: true,
     stateDirectory,
     standby: options.standby ?? false,
     prefix: checkPrefix(options.prefix ?? ''),

@@ -22,13 +22,15 @@ import type { EngineStatus } from '../../engine/status.ts'
 import { assert, hasCode, SemelError } from '../../errors.ts'
 import type { Platform } from '../../platform/platform.ts'
 import { AppendWatch } from './append-watch.ts'
+import { brokerAccess } from './broker-access.ts'
 import { Clients, loadClient } from './client.ts'
 import type { Admin, ClientModule, Config } from './client-types.ts'
 import { Cluster } from './cluster.ts'
 import { type ContentMode, encoderOf } from './encode-event.ts'
 import { kafkaFacts } from './facts.ts'
+import { fetchKey, fetchVersion } from './fetch-question.ts'
 import { GroupMember, type MemberParts, taskName } from './group-member.ts'
-import { offersConsumerProtocol } from './group-questions.ts'
+import { apiKeysOf, offersConsumerProtocol } from './group-questions.ts'
 import { translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import { KafkaLog } from './kafka-log.ts'
@@ -47,6 +49,8 @@ import { TopicTable } from './topic-table.ts'
 
 export interface KafkaSettings {
   readonly client: ClientModule | undefined
+  /** Fetch without the client, where brokers and settings allow it. */
+  readonly isDirect: boolean
   readonly stateDirectory: string | undefined
   readonly standby: boolean
   readonly prefix: string
@@ -118,7 +122,9 @@ export class KafkaEngine implements Engine {
     })
     await safety.checkTopic(registryTopic)
     const ends = new LogEnds(clients, admin)
-    const reader = new PartitionReader(clients, ends, names.group('semel.reader'))
+    const isDirect = this.#settings.isDirect && (await canFetch(cluster))
+    const direct = isDirect ? { platform, topics, access: brokerAccess(shared) } : undefined
+    const reader = new PartitionReader(clients, ends, names.group('semel.reader'), direct)
     const isCommitted = async (topic: string, partition: number, offset: number): Promise<boolean> => {
       return (await log.firstFrom(topic, partition, offset))?.offset === offset
     }
@@ -317,6 +323,17 @@ async function offeredProtocol(cluster: Cluster, names: KafkaNames): Promise<'co
   } catch (error) {
     if (hasCode(error, 'UNSUPPORTED')) return 'consumer'
     throw translated(error, 'asking for the group protocol', 'not-applied')
+  }
+}
+
+/** Whether records can be fetched without the client: from these brokers, and with these settings. */
+async function canFetch(cluster: Cluster): Promise<boolean> {
+  try {
+    const keys = await cluster.withAny(apiKeysOf)
+    return (keys.get(fetchKey) ?? 0) >= fetchVersion
+  } catch (error) {
+    if (hasCode(error, 'UNSUPPORTED')) return false
+    throw translated(error, 'asking which requests the brokers know', 'not-applied')
   }
 }
 

@@ -68,6 +68,8 @@ export const kafkaLimits = {
   /** Of each partition, and of all of them, in one answer. */
   fetchBytes: 256 * kib,
   answerBytes: 4 * mib,
+  /** The same where we fetch ourselves: an answer stays in memory as long as one of its records. */
+  directAnswerBytes: 1 * mib,
   /** So few offsets between the last record read and the end may hold no record at all. */
   holesPassedMax: 16,
   stalledReadMs: 2 * second,

@@ -71,15 +71,15 @@ export class KafkaLog {
 
   async read({ topic, partition, offset, maxEvents, maxBytes }: ReadRequest): Promise<ReadResult> {
     const place = await this.#place(topic, partition)
-    const { records, bytes, next, end, fetchedAt } = await this.#parts.reader.read({
+    const { records, bytes, next, end, fetchedAt, topicId } = await this.#parts.reader.read({
       topic: place.name,
       partition,
       offset,
       recordsMax: maxEvents,
       bytesMax: maxBytes,
     })
-    // Asked after they were fetched: they are of the topic that was declared, not of one that was made anew (D6).
-    if (records.length > 0)
+    // They are of the topic that was declared, not of one that was made anew (D6): by its id, or asked after they were fetched.
+    if (records.length > 0 && topicId !== place.id)
       this.#requireDeclared(topic, await this.#parts.topics.confirm(place.name, fetchedAt))
     return { ...decodeEvents(records, { topic, partition }), bytes, next, end }
   }

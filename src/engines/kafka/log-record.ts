@@ -37,7 +37,8 @@ class LastText {
 
   of(bytes: Buffer): string {
     if (!isSame(bytes, this.#bytes)) {
-      this.#bytes = bytes
+      // Its own bytes: these are part of a broker's whole answer.
+      this.#bytes = Buffer.from(bytes)
       this.#text = bytes.toString()
     }
     return this.#text

@@ -4,6 +4,7 @@ import { blockingCall, call } from './client.ts'
 import type { Consumer, Message } from './client-types.ts'
 import type { FetchedMemory } from './fetched-memory.ts'
 import { kafkaLimits } from './kafka-limits.ts'
+import { recordOf } from './log-record.ts'
 import type { ReadCursor } from './read-cursor.ts'
 
 const placeOf = (topic: string, partition: number) => `${topic}/${partition}`
@@ -11,6 +12,8 @@ const placeOf = (topic: string, partition: number) => `${topic}/${partition}`
 /** How much is fetched for one call: what is fetched costs this process's thread time, whoever reads it or not. */
 export interface ReadPlan {
   readonly recordsPerCall: number
+  /** What a cursor holds at most, where we fetch ourselves. */
+  readonly recordsHeld: number
   /** Of each partition, in the client's own memory. */
   readonly prefetchKib: number
   /** A broker answers with so much of a partition at a time, or with the one batch that is larger. */
@@ -19,11 +22,33 @@ export interface ReadPlan {
   readonly idleMs: number
 }
 
+/** What the leader said of a partition as it was asked: up to where it has records, and up to where they are committed. */
+export interface PartitionEnds {
+  readonly earliest: number
+  readonly highest: number
+  readonly stable: number
+  /** What the answer came by. With another one, the leader may be another, or a new one that does not know its end yet. */
+  readonly connection: object
+}
+
+/** Fetches for at most one cursor of each partition. */
+export interface FetchingConsumer {
+  /** Whether fetches answer where the partition ends. */
+  readonly tellsEnds: boolean
+  meet(topic: string): Promise<void>
+  cursor(topic: string, partition: number): ReadCursor | undefined
+  add(cursor: ReadCursor): void
+  /** Resolves when there is news for the cursor, and after `waitMs` in any case. */
+  fetch(cursor: ReadCursor, waitMs: number): Promise<PartitionEnds | undefined>
+  close(): Promise<void>
+}
+
 /**
- * A consumer without a group that fetches for at most one cursor of each partition, and only while somebody waits.
+ * A consumer of the client's, without a group, that fetches for at most one cursor of each partition, and only while somebody waits.
  * Assignments change between two calls of `consume` alone, so no message of an earlier place can come into a cursor.
  */
-export class ReadConsumer {
+export class ReadConsumer implements FetchingConsumer {
+  readonly tellsEnds = false
   readonly #clients: Clients
   readonly #consumer: Consumer
   readonly #plan: ReadPlan
@@ -89,7 +114,7 @@ export class ReadConsumer {
   }
 
   /** Resolves at the cursor's next news, or after `waitMs`. */
-  async fetch(cursor: ReadCursor, waitMs: number): Promise<void> {
+  async fetch(cursor: ReadCursor, waitMs: number): Promise<undefined> {
     this.#waiting += 1
     try {
       await new Promise<void>((resolve, reject) => {
@@ -104,6 +129,7 @@ export class ReadConsumer {
         })
         this.#running.catch(reject)
       })
+      return undefined
     } finally {
       cursor.whenNews(undefined)
       this.#waiting -= 1
@@ -182,7 +208,7 @@ export class ReadConsumer {
       const { topic, partition } = message
       if (cursor?.partition !== partition || cursor.topic !== topic) cursor = this.cursor(topic, partition)
       if (!cursor?.isAttached || cursor.wantsRestart) continue
-      cursor.push(message)
+      if (message.offset >= cursor.fetchedTo) cursor.push(recordOf(message))
       cursor.fetchedAt = now
     }
     for (const { topic, partition, offset } of this.#ends.splice(0)) {

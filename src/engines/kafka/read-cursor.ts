@@ -1,5 +1,4 @@
-import type { Message } from './client-types.ts'
-import { type LogRecord, memoryOf, recordOf, sizeOf } from './log-record.ts'
+import { type LogRecord, memoryOf, sizeOf } from './log-record.ts'
 
 /**
  * One place of reading in one partition: what was fetched from there and not yet asked for.
@@ -16,6 +15,12 @@ export class ReadCursor {
   usedAt = 0
   /** When the last of what it holds was fetched, on the monotonic clock. */
   fetchedAt = 0
+  /** Which topic the fetch named, of those that have this name one after another; `undefined`: it named none. */
+  topicId: string | undefined
+  /** How often it was moved. */
+  moves = 0
+  /** By which connection its leader was asked for the end as well. */
+  confirmedBy: object | undefined
   /** The partition's bounds as last asked for: its first offset and its stable end. */
   earliest = Number.POSITIVE_INFINITY
   end = 0
@@ -71,6 +76,7 @@ export class ReadCursor {
   }
 
   moveTo(offset: number): void {
+    this.moves += 1
     this.#records = []
     this.#taken = 0
     this.#bytes = 0
@@ -84,12 +90,11 @@ export class ReadCursor {
     if (!this.isEmpty) this.moveTo(this.position)
   }
 
-  push(message: Message): void {
-    if (message.offset < this.#fetchedTo) return
-    const record = recordOf(message)
+  push(record: LogRecord): void {
+    if (record.offset < this.#fetchedTo) return
     this.#records.push(record)
     this.#bytes += memoryOf(record)
-    this.#fetchedTo = message.offset + 1
+    this.#fetchedTo = record.offset + 1
     this.#tell()
   }
 

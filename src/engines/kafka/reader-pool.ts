@@ -1,13 +1,12 @@
 import type { Clients } from './client.ts'
-import type { FetchedMemory } from './fetched-memory.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { RecordRange } from './partition-reader.ts'
-import { ReadConsumer, type ReadPlan } from './read-consumer.ts'
+import type { FetchingConsumer } from './read-consumer.ts'
 import { ReadCursor } from './read-cursor.ts'
 
 /** A cursor that nobody else uses until it is given back, and the consumer that fetches for it. */
 export interface Seat {
-  readonly consumer: ReadConsumer
+  readonly consumer: FetchingConsumer
   readonly cursor: ReadCursor
 }
 
@@ -18,19 +17,15 @@ export interface Seat {
  */
 export class ReaderPool {
   readonly #clients: Clients
-  readonly #group: string
-  readonly #plan: ReadPlan
-  readonly #memory: FetchedMemory
+  readonly #open: () => Promise<FetchingConsumer>
   readonly #consumersMax: number
-  readonly #consumers: ReadConsumer[] = []
+  readonly #consumers: FetchingConsumer[] = []
   readonly #waiters: (() => void)[] = []
   #opening: Promise<void> | undefined
 
-  constructor(clients: Clients, group: string, plan: ReadPlan, memory: FetchedMemory, consumersMax: number) {
+  constructor(clients: Clients, open: () => Promise<FetchingConsumer>, consumersMax: number) {
     this.#clients = clients
-    this.#group = group
-    this.#plan = plan
-    this.#memory = memory
+    this.#open = open
     this.#consumersMax = consumersMax
   }
 
@@ -98,7 +93,7 @@ export class ReaderPool {
   }
 
   async #openConsumer(): Promise<void> {
-    this.#opening ??= ReadConsumer.open(this.#clients, this.#group, this.#plan, this.#memory)
+    this.#opening ??= this.#open()
       .then((consumer) => {
         this.#consumers.push(consumer)
       })

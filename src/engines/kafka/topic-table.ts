@@ -4,6 +4,7 @@ import { blockingCall, type Clients } from './client.ts'
 import type { Admin, NewTopic, TopicDescription } from './client-types.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
+import type { Place } from './known-brokers.ts'
 
 export interface KafkaTopic {
   readonly name: string
@@ -34,6 +35,8 @@ export class TopicTable {
   readonly #clients: Clients
   readonly #admin: Admin
   readonly #known = new Map<string, KafkaTopic>()
+  /** Who leads each partition, as the last look told. */
+  readonly #leaders = new Map<string, ReadonlyMap<number, Place>>()
   readonly #lookedAt = new Map<string, number>()
   /** Looks in the order they began, and the youngest that ended for each topic: a late answer of an older one is no news. */
   #looks = 0
@@ -49,6 +52,10 @@ export class TopicTable {
 
   known(name: string): KafkaTopic | undefined {
     return this.#known.get(name)
+  }
+
+  leader(name: string, partition: number): Place | undefined {
+    return this.#leaders.get(name)?.get(partition)
   }
 
   async find(name: string): Promise<KafkaTopic | undefined> {
@@ -135,6 +142,7 @@ export class TopicTable {
       id: found.topicId.base64,
       replicas: Math.min(...found.partitions.map(({ replicas }) => replicas.length)),
     }
+    if (isNews) this.#leaders.set(name, leadersOf(found))
     if (isNews && found.partitions.every(({ leader }) => leader !== null)) this.#known.set(name, topic)
     return topic
   }
@@ -196,4 +204,10 @@ export class TopicTable {
     }
     throw new SemelError('ENGINE_UNAVAILABLE', `topic ${name} has no leaders yet`, { retryable: true })
   }
+}
+
+function leadersOf({ partitions }: TopicDescription): ReadonlyMap<number, Place> {
+  return new Map(
+    partitions.flatMap(({ partition, leader }) => (leader === null ? [] : [[partition, leader] as const])),
+  )
 }

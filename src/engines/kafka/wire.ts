@@ -34,6 +34,11 @@ export class Reader {
     this.#bytes = bytes
   }
 
+  /** So many bytes as they are. */
+  plain(length: number): Buffer {
+    const from = this.#step(length)
+    return this.#bytes.subarray(from, from + length)
+  }
   int8(): number {
     return this.#bytes.readInt8(this.#step(1))
   }

@@ -1,11 +1,18 @@
 import { after, before, describe, test } from 'node:test'
+import type { Engine } from '../../../src/engine/engine.ts'
 import { type KafkaOptions, kafka, kafkaFacts } from '../../../src/engines/kafka/index.ts'
 import { engineConformance } from '../../../src/testing/conformance/index.ts'
 import { type Kafka, startKafka } from './broker.ts'
 import { rdkafka } from './client.ts'
 
+type ContentMode = NonNullable<KafkaOptions['contentMode']>
+
 /** The suite that every engine passes, against a real broker, with events written in this mode. */
-export function kafkaConformance(contentMode: NonNullable<KafkaOptions['contentMode']>): void {
+export function kafkaConformance(
+  contentMode: ContentMode,
+  open: (options: KafkaOptions) => Engine = kafka,
+  name = `kafka, ${contentMode} mode`,
+): void {
   let broker: Kafka
   let logs = 0
   before(async () => {
@@ -20,7 +27,7 @@ export function kafkaConformance(contentMode: NonNullable<KafkaOptions['contentM
   engineConformance({
     test,
     describe,
-    name: `kafka, ${contentMode} mode`,
+    name,
     facts: kafkaFacts,
     instances: 'many',
     expectSkips: [
@@ -37,7 +44,7 @@ export function kafkaConformance(contentMode: NonNullable<KafkaOptions['contentM
       const prefix = `log${++logs}.`
       return {
         engine: () =>
-          kafka({
+          open({
             brokers: broker.bootstrap,
             prefix,
             client: rdkafka,
