@@ -158,6 +158,25 @@ test('what all places of reading hold fetched is bounded in bytes together', () 
   assert.equal(cursors[0]!.position, position)
 })
 
+test('what is fetched without the client is bounded in bytes as well, whoever comes when', () => {
+  const memory = new FetchedMemory()
+  const cursors = Array.from({ length: 64 }, (_, partition) => new ReadCursor('t', partition, 0))
+  let largest = 0
+  for (const cursor of cursors) {
+    memory.add(cursor)
+    cursor.isBusy = true
+    // As an answer is decoded: while there is room, and one record at least.
+    const { room } = memory
+    for (let offset = 0; offset === 0 || cursor.bytes < room; offset++) {
+      const before = cursor.bytes
+      cursor.push({ offset, key: null, value: Buffer.alloc(100), timestamp: 0, headers: new EventHeaders() })
+      largest = Math.max(largest, cursor.bytes - before)
+    }
+  }
+  const held = cursors.reduce((sum, { bytes }) => sum + bytes, 0)
+  assert.ok(held <= kafkaLimits.fetchedBytesMax + cursors.length * largest, `${held} bytes are held`)
+})
+
 test('a reader goes on where it was told, also when what was fetched since stands behind the marker of a transaction', () => {
   const cursor = new ReadCursor('t', 0, 0)
   const push = (offset: number) => {
