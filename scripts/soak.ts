@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { inspect, parseArgs } from 'node:util'
 import { type Bus, isSemelError, openBus } from '../src/index.ts'
 import { SeededRandom } from '../src/platform/seeded-random.ts'
+import type { TaskSnapshot } from '../src/status.ts'
 import { judge } from './soak/judge.ts'
 import { KafkaStorage } from './soak/kafka-storage.ts'
 import { Nemesis } from './soak/nemesis.ts'
@@ -100,13 +101,14 @@ class Soak {
         await this.#redriveNowAndThen(round)
         this.#sample()
         if (!this.#options.json)
-          console.log(`${JSON.stringify(this.#nemesis.made)}  lag ${await this.#lag()}`)
+          console.log(`${JSON.stringify(this.#nemesis.made)}  lag ${JSON.stringify(await this.#lags())}`)
       }
       const faultSeconds = (performance.now() - startMs) / 1_000
       const drained = await this.#drain()
+      const behind = drained ? [] : await this.#behind()
       this.#sample()
       await this.#workers.stop()
-      return await this.#judge(drained, faultSeconds)
+      return await this.#judge(drained, behind, faultSeconds)
     } finally {
       this.#workers.kill9()
     }
@@ -117,9 +119,15 @@ class Soak {
     this.#rssMib.push(...this.#workers.rssMib())
   }
 
-  async #lag(): Promise<number> {
+  async #lags(): Promise<Record<string, number>> {
     const { groups } = await patiently(() => this.#bus.status())
-    return groups.reduce((sum, group) => sum + group.lagEvents, 0)
+    return Object.fromEntries(groups.map(({ group, lagEvents }) => [group, lagEvents]))
+  }
+
+  /** The tasks that are not at their ends: where each stands and who has it. */
+  async #behind(): Promise<readonly TaskSnapshot[]> {
+    const { groups } = await patiently(() => this.#bus.status())
+    return groups.flatMap(({ tasks }) => tasks).filter(({ lagEvents }) => lagEvents > 0)
   }
 
   /** Asks for every open dead letter once more; answers how many there are. */
@@ -149,13 +157,13 @@ class Soak {
     const due = performance.now() + drainMsMax
     while (performance.now() < due) {
       await pause(500)
-      if ((await this.#lag()) > 0) continue
+      if (Object.values(await this.#lags()).some((lag) => lag > 0)) continue
       if ((await this.#redrive()) === 0) return true
     }
     return false
   }
 
-  async #judge(drained: boolean, faultSeconds: number): Promise<boolean> {
+  async #judge(drained: boolean, behind: readonly TaskSnapshot[], faultSeconds: number): Promise<boolean> {
     const { off: found, figures } = await judge(this.#bus, this.#topics, this.#notes)
     const off = [...found, ...this.#storage.excess(figures.events!)]
     if (!drained) off.push(`groups were not at the end after ${drainMsMax} ms (V1)`)
@@ -180,9 +188,10 @@ class Soak {
       operationsPerSecond,
       middleMib,
       lateMib,
+      behind,
       off,
     }
-    console.log(json ? JSON.stringify(result) : result)
+    console.log(json ? JSON.stringify(result) : inspect(result, { depth: 4 }))
     return off.length === 0
   }
 }
