@@ -1,19 +1,38 @@
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { SemelError } from '../../errors.ts'
+import { kafkaLimits } from './kafka-limits.ts'
 
-/** The records of a compressed batch. Codes as in a batch's attributes. */
+/**
+ * The records of a compressed batch. Codes as in a batch's attributes.
+ *
+ * @throws SemelError ENGINE_FAILED if they are not what the codec says, or more than `decompressedBytesMax`.
+ */
 export function decompressed(codec: number, bytes: Buffer): Buffer {
   const decode = codecs[codec]
   if (decode === undefined)
     throw new SemelError('ENGINE_FAILED', `records are compressed with an unknown codec ${codec}`)
-  return decode(bytes)
+  try {
+    return decode(bytes)
+  } catch (cause) {
+    const limit = kafkaLimits.decompressedBytesMax
+    throw new SemelError(
+      'ENGINE_FAILED',
+      `a batch of records does not decompress to at most ${limit} bytes`,
+      {
+        limit,
+        cause,
+      },
+    )
+  }
 }
 
+const bounds = { maxOutputLength: kafkaLimits.decompressedBytesMax }
+
 const codecs: Readonly<Record<number, (bytes: Buffer) => Buffer>> = {
-  1: (bytes) => gunzipSync(bytes),
+  1: (bytes) => gunzipSync(bytes, bounds),
   2: (bytes) => (isFramed(bytes) ? framedSnappy(bytes) : snappy(bytes)),
   3: lz4Frame,
-  4: (bytes) => zstdDecompressSync(bytes),
+  4: (bytes) => zstdDecompressSync(bytes, bounds),
 }
 
 /** Java's producer puts blocks behind a header of this name. */
@@ -25,9 +44,13 @@ function isFramed(bytes: Buffer): boolean {
 
 function framedSnappy(bytes: Buffer): Buffer {
   const blocks: Buffer[] = []
+  let size = 0
   for (let at = 16; at < bytes.length; ) {
     const length = bytes.readInt32BE(at)
-    blocks.push(snappy(bytes.subarray(at + 4, at + 4 + length)))
+    const block = snappy(bytes.subarray(at + 4, at + 4 + length))
+    size += block.length
+    if (size > kafkaLimits.decompressedBytesMax) throw corrupt()
+    blocks.push(block)
     at += 4 + length
   }
   return Buffer.concat(blocks)
@@ -73,7 +96,7 @@ function lz4Frame(bytes: Buffer): Buffer {
   const flags = bytes.readUInt8(4)
   const hasBlockSums = (flags & 0x10) !== 0
   const hasSize = (flags & 0x08) !== 0
-  const out = new Output(bytes.length * 4)
+  const out = new Output(Math.min(bytes.length * 4, kafkaLimits.decompressedBytesMax))
   let at = 4 + 2 + (hasSize ? 8 : 0) + 1
   for (;;) {
     const word = bytes.readUInt32LE(at)
@@ -115,6 +138,7 @@ class Output {
   #length = 0
 
   constructor(sizeAbout: number) {
+    if (sizeAbout > kafkaLimits.decompressedBytesMax) throw corrupt()
     this.#bytes = Buffer.allocUnsafe(Math.max(64, sizeAbout))
   }
 
@@ -143,12 +167,13 @@ class Output {
   #reserve(length: number): void {
     const wanted = this.#length + length
     if (wanted <= this.#bytes.length) return
+    if (wanted > kafkaLimits.decompressedBytesMax) throw corrupt()
     const larger = Buffer.allocUnsafe(Math.max(wanted, this.#bytes.length * 2))
     this.#bytes.copy(larger, 0, 0, this.#length)
     this.#bytes = larger
   }
 }
 
-function corrupt(): SemelError {
-  return new SemelError('ENGINE_FAILED', 'compressed records end where they should not')
+function corrupt(): Error {
+  return new RangeError('compressed records end where they should not')
 }

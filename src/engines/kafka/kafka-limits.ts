@@ -70,6 +70,8 @@ export const kafkaLimits = {
   answerBytes: 4 * mib,
   /** The same where we fetch ourselves: an answer stays in memory as long as one of its records. */
   directAnswerBytes: 1 * mib,
+  /** What one batch of records may decompress to. */
+  decompressedBytesMax: 128 * mib,
   /** So few offsets between the last record read and the end may hold no record at all. */
   holesPassedMax: 16,
   stalledReadMs: 2 * second,
