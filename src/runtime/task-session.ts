@@ -5,6 +5,7 @@ import type { StoredEvent } from '../event/event.ts'
 import { deadLetterKey, encodeDeadLetter } from '../features/dead-letter-record.ts'
 import { limits } from '../limits.ts'
 import { channels } from './channels.ts'
+import { ClaimSize } from './claim-size.ts'
 import { Committer } from './committer.ts'
 import { Dispatcher, type DispatcherEvents } from './dispatcher.ts'
 import type { EventTransaction } from './event-transaction.ts'
@@ -32,8 +33,6 @@ export interface SessionStart {
   readonly redriveNext: number
 }
 
-/** At-most-once loses what was claimed and not handled in a crash, so it claims little at a time. */
-const claimEventsMax = 64
 const idlePollMsMax = 500
 
 /**
@@ -52,6 +51,7 @@ export class TaskSession implements DispatcherEvents, Holder {
   readonly #dispatcher: Dispatcher
   readonly #redrive: RedriveLane
   readonly #inbox: Inbox | undefined
+  readonly #claims = new ClaimSize()
   readonly #abort = new AbortController()
   #failure: { readonly error: unknown } | undefined
   #stopping = false
@@ -235,6 +235,7 @@ export class TaskSession implements DispatcherEvents, Holder {
   async #refill(): Promise<boolean> {
     const allowance = this.#allowance()
     if (allowance === undefined) return false
+    this.#claims.begun(this.#context.platform.clock.monotonic())
     this.#comingBytes = allowance.bytes + allowance.events * eventObjectsBytes
     try {
       return await this.#readOn(allowance)
@@ -275,7 +276,7 @@ export class TaskSession implements DispatcherEvents, Holder {
     if (this.#isClaiming && this.#window.ready > 0) return undefined
     const allowance = memory.allowance(this)
     if (allowance === undefined) return undefined
-    const eventsMax = this.#isClaiming ? claimEventsMax : limits.readEventsMax
+    const eventsMax = this.#isClaiming ? this.#claims.events : limits.readEventsMax
     return {
       events: Math.min(room, eventsMax, allowance.events),
       bytes: Math.min(limits.readBytesMax, allowance.bytes),
@@ -294,11 +295,14 @@ export class TaskSession implements DispatcherEvents, Holder {
 
   /** At-most-once: waits until the position past these events is durable. Only then may a handler see them. */
   async #claim({ next, events }: ReadResult): Promise<boolean> {
+    const { clock } = this.#context.platform
+    const askedMs = clock.monotonic()
     this.#committer.claim(next, events.at(-1), { busy: false })
     while (this.#committer.committed !== next) {
       if (this.#failure !== undefined || this.#stopping) return false
       await this.#wake.wait(limits.pollMsMax)
     }
+    this.#claims.granted(events.length, askedMs, clock.monotonic())
     return true
   }
 
