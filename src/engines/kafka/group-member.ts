@@ -1,5 +1,5 @@
 import type { JoinRequest, Lease, Membership, OwnershipListener, TaskId } from '../../engine/engine.ts'
-import { SemelError } from '../../errors.ts'
+import { hasCode, SemelError } from '../../errors.ts'
 import { sleep } from '../../platform/wait.ts'
 import { call } from './client.ts'
 import type {
@@ -10,6 +10,8 @@ import type {
   TopicPartition,
   TopicPartitionOffset,
 } from './client-types.ts'
+import type { Cluster } from './cluster.ts'
+import { describeGroup } from './group-questions.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { OwnGroup } from './own-group.ts'
@@ -20,6 +22,9 @@ import type { TaskView } from './task-view.ts'
 export interface MemberParts extends TaskParts {
   readonly groupProtocol: 'consumer' | 'classic'
   readonly safety: Safety
+  readonly cluster: Cluster
+  /** Name of this process, by which coordinators know its members. */
+  readonly member: string
   view(task: TaskId): TaskView
   /** Where commits find the task while it is owned. */
   readonly tasks: Map<string, OwnedTask>
@@ -41,6 +46,8 @@ interface Share {
   /** Whether the listener has its lease. */
   isTold: boolean
   taking: Promise<void>
+  /** Since when the coordinator says that it is not ours, on the monotonic clock. */
+  deniedSince: number | undefined
 }
 
 function leasesOf(shares: readonly Share[]): Lease[] {
@@ -52,6 +59,10 @@ function leasesOf(shares: readonly Share[]): Lease[] {
  * a source that is not in Kafka are shared out as well. Nothing is consumed through this consumer.
  *
  * A revoked partition stays ours until it is given back: that is when its owner hands over.
+ *
+ * A client may believe for minutes that it has partitions which the coordinator gave to others (librdkafka 2.15, after a
+ * broker was killed). Taking such a task would fence its owner again and again. So whoever tries a second time asks the
+ * coordinator first, and a member that it does not know goes and joins anew.
  */
 export class GroupMember implements Membership, OwnGroup {
   readonly request: JoinRequest
@@ -61,6 +72,8 @@ export class GroupMember implements Membership, OwnGroup {
   readonly #shares = new Map<string, Share>()
   #consumer!: Consumer
   #isEnding = false
+  /** The coordinator does not count us, and our client does not notice. */
+  #isForgotten = false
   #polling: Promise<void> | undefined
   #left: Promise<void> | undefined
 
@@ -80,18 +93,52 @@ export class GroupMember implements Membership, OwnGroup {
   ): Promise<GroupMember> {
     const member = new GroupMember(request, listener, parts)
     await member.#createChangelogs()
-    member.#consumer = await parts.clients.consumer(member.#config())
-    member.#consumer.setDefaultConsumeTimeout(1)
-    member.#consumer.subscribe([...member.#topics.keys()])
+    member.#consumer = await member.#subscribed()
     member.#polling = member.#poll()
     return member
   }
 
+  async #subscribed(): Promise<Consumer> {
+    const consumer = await this.#parts.clients.consumer(this.#config())
+    consumer.setDefaultConsumeTimeout(1)
+    consumer.subscribe([...this.#topics.keys()])
+    return consumer
+  }
+
   owns(task: TaskId): boolean {
-    const changelog = this.#parts.names.changelog(task.group, task.topic)
-    const share = this.#shares.get(partitionKey(changelog, task.partition))
     // Partitions that go away are ours until they are given back, unless they were lost.
-    return share !== undefined && this.#consumer.isConnected() && !this.#consumer.assignmentLost()
+    return (
+      this.#shareOf(task) !== undefined && this.#consumer.isConnected() && !this.#consumer.assignmentLost()
+    )
+  }
+
+  async isCounted(task: TaskId): Promise<boolean> {
+    const { cluster, member, names } = this.#parts
+    // What is being handed over is no longer listed, and waits for us.
+    if (this.#shareOf(task)?.isRevoked === true) return true
+    const changelog = names.changelog(task.group, task.topic)
+    try {
+      const { members } = await describeGroup(cluster, names.group(task.group))
+      return members.some(
+        ({ assigned, clientId }) =>
+          clientId === member &&
+          assigned.some(({ partition, topic }) => topic === changelog && partition === task.partition),
+      )
+    } catch (error) {
+      // Where only the client can log in, its word has to do.
+      if (hasCode(error, 'UNSUPPORTED')) return true
+      throw translated(error, `asking for the members of ${task.group}`, 'not-applied')
+    }
+  }
+
+  lost(lease: Lease): void {
+    const share = this.#shareOf(lease.task)
+    if (share?.owned?.lease.epoch !== lease.epoch || share.isRevoked) return
+    this.#retake([share])
+  }
+
+  #shareOf({ group, partition, topic }: TaskId): Share | undefined {
+    return this.#shares.get(partitionKey(this.#parts.names.changelog(group, topic), partition))
   }
 
   async sendOffsets(producer: Producer, offsets: readonly TopicPartitionOffset[]): Promise<void> {
@@ -109,8 +156,7 @@ export class GroupMember implements Membership, OwnGroup {
 
   /** The task is taken again at once: opening its producer ends what is still under way, and the epoch grows. */
   giveBack(lease: Lease): void {
-    const changelog = this.#parts.names.changelog(lease.task.group, lease.task.topic)
-    const share = this.#shares.get(partitionKey(changelog, lease.task.partition))
+    const share = this.#shareOf(lease.task)
     if (share?.owned?.lease.epoch !== lease.epoch || !share.isTold) return
     share.isTold = false
     share.taking = this.#giveUp(share).then(() => this.#takeLater(share))
@@ -118,7 +164,7 @@ export class GroupMember implements Membership, OwnGroup {
 
   async #leave(): Promise<void> {
     const { clients } = this.#parts
-    this.#consumer.unsubscribe()
+    if (this.#consumer.isConnected()) this.#consumer.unsubscribe()
     const until = clients.platform.clock.monotonic() + this.#handoverMs + clients.operationMs
     while (this.#holdsSomething() && clients.platform.clock.monotonic() < until) {
       await sleep(clients.platform, kafkaLimits.memberPollMs)
@@ -129,7 +175,7 @@ export class GroupMember implements Membership, OwnGroup {
   }
 
   #holdsSomething(): boolean {
-    return this.#shares.size > 0 || this.#consumer.assignments().length > 0
+    return this.#shares.size > 0 || (this.#consumer.isConnected() && this.#consumer.assignments().length > 0)
   }
 
   #config(): Config {
@@ -168,7 +214,23 @@ export class GroupMember implements Membership, OwnGroup {
       await call((done) => this.#consumer.consume(1, done)).catch(() => undefined)
       await sleep(this.#parts.clients.platform, kafkaLimits.memberPollMs)
       if (clock.monotonic() - last > this.#handoverMs) this.#loseAll()
+      if (this.#isForgotten && this.#left === undefined) await this.#rejoin().catch(() => undefined)
     }
+  }
+
+  /** As a new member. What does not work is tried again at the next poll. */
+  async #rejoin(): Promise<void> {
+    const shares = [...this.#shares.values()]
+    for (const share of shares) share.isRevoked = true
+    await this.#letGo(shares, 'lost')
+    this.#shares.clear()
+    if (this.#consumer.isConnected()) {
+      const gone = this.#parts.clients.disconnect(this.#consumer)
+      await this.#refuse()
+      await gone
+    }
+    this.#consumer = await this.#subscribed()
+    this.#isForgotten = false
   }
 
   get #handoverMs(): number {
@@ -195,7 +257,14 @@ export class GroupMember implements Membership, OwnGroup {
     if (places.length > 0) this.#consumer.pause(places)
     const shares = places.map(({ topic, partition }): Share => {
       const task = { group: this.request.group, topic: this.#topics.get(topic)!, partition }
-      return { task, isRevoked: false, owned: undefined, isTold: false, taking: Promise.resolve() }
+      return {
+        task,
+        isRevoked: false,
+        owned: undefined,
+        isTold: false,
+        taking: Promise.resolve(),
+        deniedSince: undefined,
+      }
     })
     for (const [index, { topic, partition }] of places.entries()) {
       this.#shares.set(partitionKey(topic, partition), shares[index]!)
@@ -205,7 +274,8 @@ export class GroupMember implements Membership, OwnGroup {
 
   /**
    * The client assigns nothing while it closes, but waits for an answer to what it offered before, and would do so for
-   * ever. By the time of this answer it is closing for certain, and takes any change for giving all back.
+   * ever, and the process with it. By the time of this answer it is closing for certain, and takes any change for giving
+   * all back.
    */
   async #refuse(): Promise<void> {
     await sleep(this.#parts.clients.platform, kafkaLimits.memberPollMs)
@@ -225,12 +295,25 @@ export class GroupMember implements Membership, OwnGroup {
     }
   }
 
-  /** Until it works or the partition goes away: nobody else can have the task in the meantime. */
+  /** Until it works or the partition goes away. */
   async #takeLater(share: Share): Promise<void> {
     while (!share.isRevoked) {
       await sleep(this.#parts.clients.platform, kafkaLimits.ownerRetryMs)
+      if (!(await this.#mayTake(share))) continue
       if (await this.#tryToTake(share)) return this.#tell([share])
     }
+  }
+
+  /** Whether the coordinator counts the partition as ours; if it does not for longer than a handover takes, we are forgotten. */
+  async #mayTake(share: Share): Promise<boolean> {
+    const { clock } = this.#parts.clients.platform
+    const isCounted = await this.isCounted(share.task).catch(() => undefined)
+    if (isCounted === true) share.deniedSince = undefined
+    else if (isCounted === false) {
+      share.deniedSince ??= clock.monotonic()
+      if (clock.monotonic() - share.deniedSince > this.#handoverMs) this.#isForgotten = true
+    }
+    return isCounted === true
   }
 
   async #tryToTake(share: Share): Promise<boolean> {
@@ -253,14 +336,16 @@ export class GroupMember implements Membership, OwnGroup {
   }
 
   async #revoke(partitions: readonly TopicPartition[]): Promise<void> {
-    const reason = this.#consumer.assignmentLost() ? 'lost' : 'handover'
+    const consumer = this.#consumer
+    const reason = consumer.assignmentLost() ? 'lost' : 'handover'
     const revoked = new Set(partitions.map(({ topic, partition }) => partitionKey(topic, partition)))
     const shares = [...this.#shares].flatMap(([place, share]) => (revoked.has(place) ? [share] : []))
     for (const share of shares) share.isRevoked = true
     if (reason === 'handover') await Promise.all(shares.map(({ taking }) => taking))
     await this.#letGo(shares, reason)
-    for (const place of revoked) this.#shares.delete(place)
-    this.#rebalance(() => this.#consumer.incrementalUnassign(partitions))
+    // A member that joined anew meanwhile may have been given the same ones.
+    for (const [place, share] of this.#shares) if (shares.includes(share)) this.#shares.delete(place)
+    this.#rebalance(() => consumer.incrementalUnassign(partitions))
   }
 
   async #letGo(shares: readonly Share[], reason: 'handover' | 'lost'): Promise<void> {
@@ -278,7 +363,10 @@ export class GroupMember implements Membership, OwnGroup {
    * nothing may be done. Should the partitions still be ours, they are taken again, with the next epoch.
    */
   #loseAll(): void {
-    const shares = [...this.#shares.values()].filter(({ isRevoked }) => !isRevoked)
+    this.#retake([...this.#shares.values()].filter(({ isRevoked }) => !isRevoked))
+  }
+
+  #retake(shares: readonly Share[]): void {
     const gone = this.#letGo(shares, 'lost')
     for (const share of shares) {
       share.taking = gone.then(() => this.#takeLater(share))

@@ -150,6 +150,8 @@ export class KafkaEngine implements Engine {
       unique: uniqueName(context.platform),
       groupProtocol: this.#settings.groupProtocol ?? (await offeredProtocol(cluster, names)),
       safety,
+      cluster,
+      member: context.member,
       view: viewOf,
       tasks: new Map(),
     }

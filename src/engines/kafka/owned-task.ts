@@ -148,20 +148,25 @@ export class OwnedTask {
 
   /**
    * Opening a producer would fence a new owner, who would fence us in turn. So the changelog is asked first whether
-   * there is one.
+   * there is one, and the group whether there will be.
    */
   async #recover(): Promise<void> {
     await this.#view.catchUp()
     this.#checkEpoch()
     if (!this.#group.owns(this.task)) throw this.#fenced()
+    if (!(await this.#group.isCounted(this.task))) this.#lose()
     await this.#openProducer()
     await this.#view.catchUp()
     this.#checkEpoch()
   }
 
   #checkEpoch(): void {
-    if ((this.#view.record?.epoch ?? 0) === this.#epoch) return
+    if ((this.#view.record?.epoch ?? 0) !== this.#epoch) this.#lose()
+  }
+
+  #lose(): never {
     this.#isLost = true
+    this.#group.lost(this.lease)
     throw this.#fenced()
   }
 
