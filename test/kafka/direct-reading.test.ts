@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { Engine } from '../../src/engine/engine.ts'
 import { guardEngine } from '../../src/engine/guard.ts'
-import type { Admin, ClientModule, Config, Message, Producer } from '../../src/engines/kafka/client-types.ts'
+import type { Message, Producer } from '../../src/engines/kafka/client-types.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
 import { decodeBatches } from '../../src/engines/kafka/record-batch.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
@@ -24,27 +24,13 @@ import {
 
 // What we read without the client is what the client reads, record by record.
 
-/** Questions for the ends of partitions. */
-let questions = 0
-function countingAdmin(config: Config): Admin {
-  const admin = rdkafka.AdminClient.create(config)
-  const list = admin.listOffsets.bind(admin)
-  admin.listOffsets = (...given) => {
-    questions++
-    list(...given)
-  }
-  return admin
-}
-const client: ClientModule = {
-  ...rdkafka,
-  AdminClient: { ...rdkafka.AdminClient, create: countingAdmin },
-}
-
 let broker: Kafka
 let engine: Engine
 before(async () => {
   broker = await startKafka({ brokers: 1 })
-  engine = guardEngine(kafka({ brokers: broker.bootstrap, client, acceptUnsafe: ['replication.factor'] }))
+  engine = guardEngine(
+    kafka({ brokers: broker.bootstrap, client: rdkafka, acceptUnsafe: ['replication.factor'] }),
+  )
   await engine.open({ platform: realPlatform, durability: 'fsync', member: 'm' })
 })
 after(async () => {
@@ -162,33 +148,6 @@ test('of transactions that interleave, those that were committed are read, as th
   assert.ok(aborted > 20 && expected.reads.length > 100 && expected.reads.length < written - 60)
   assert.deepEqual(await readByEngine(topic, 4_000), expected)
   assert.deepEqual((await readByEngine(topic, 9)).reads, expected.reads)
-  admin.disconnect()
-})
-
-test('batches larger than an answer come one after another, of all partitions that are read at once', async () => {
-  const admin = openAdmin(broker.bootstrap)
-  const partitions = [0, 1, 2, 3]
-  await createTopic(admin, 'large', partitions.length)
-  const producer = await openProducer(broker.bootstrap, { 'linger.ms': 200 })
-  const each = 8
-  for (const partition of partitions)
-    for (let n = 0; n < each; n++) producer.produce('large', partition, Buffer.alloc(100_000, `${partition}`))
-  await flushed(producer)
-  await disconnect(producer)
-  questions = 0
-  const read = async (partition: number): Promise<number> => {
-    let events = 0
-    for (let offset = 0; offset < each; ) {
-      const wanted = { topic: 'large', partition, offset, maxEvents: 100, maxBytes: 8 << 20 }
-      const result = await engine.read(wanted)
-      events += result.events.length
-      offset = result.next
-    }
-    return events
-  }
-  assert.deepEqual(await Promise.all(partitions.map(read)), partitions.map(() => each)) // biome-ignore format: one idea
-  // Two for each partition, as its leader was met anew. One that got nothing in an answer asks for no end.
-  assert.ok(questions <= 2 * partitions.length, `${questions} questions for ends`)
   admin.disconnect()
 })
 
