@@ -175,13 +175,13 @@ export class Committer {
    * time, until they do. If nothing more is about to finish, not at all, or there for no longer than a unit's age.
    */
   #waitMs({ busy, isUrgent }: Workload): number {
-    if (isUrgent === true || this.#isAwaited || this.#isFull || this.#sql.isOld) return 0
+    if (isUrgent === true || this.#isFull || this.#sql.isOld) return 0
     const { platform, settings } = this.#context
     const { unitAgeMs } = settings
     const nowMs = platform.clock.monotonic()
-    if (!busy) return this.#committedMs + Math.min(unitAgeMs, this.#restMs) - nowMs
-    if (this.#events === 0) return unitAgeMs
-    return this.#openedMs + Math.max(unitAgeMs, this.#restMs) - nowMs
+    if (!busy) return this.#isAwaited ? 0 : this.#committedMs + Math.min(unitAgeMs, this.#restMs) - nowMs
+    const ripeMs = Math.max(unitAgeMs, this.#restMs)
+    return this.#events > 0 && nowMs - this.#openedMs >= ripeMs ? 0 : ripeMs
   }
 
   get #isFull(): boolean {
