@@ -1,3 +1,4 @@
+import { FleetingMap } from '../engine/fleeting-map.ts'
 import { assert, SemelError } from '../errors.ts'
 import type { StoredEvent } from '../event/event.ts'
 import type { Timer } from '../platform/platform.ts'
@@ -7,6 +8,7 @@ import { EventTransaction, type TransactionContext } from './event-transaction.t
 import { type HandlerScope, handlerScope } from './handler-scope.ts'
 import { type HandlerEnd, HandlerWatch } from './handler-watch.ts'
 import { mayRetry, retryDelayMs } from './retry-policy.ts'
+import { RunningAttempts } from './running-attempts.ts'
 import type { Slot } from './slot.ts'
 import type { SqlSession } from './sql-session.ts'
 import type { TaskContext } from './task-context.ts'
@@ -50,8 +52,8 @@ export class Dispatcher {
   readonly #hasRoom: () => boolean
   readonly #isMoreComing: () => boolean
   readonly #scope: HandlerScope
-  readonly #lanes = new Map<string, Slot[]>()
-  readonly #running = new Map<Slot, Attempt>()
+  readonly #lanes = new FleetingMap<string, Slot[]>()
+  readonly #running = new RunningAttempts()
   readonly #retryTimers = new Set<Timer>()
   readonly #redeliveredBelow: number
   #waiting = 0
@@ -162,12 +164,11 @@ export class Dispatcher {
   abandon(reason: Error): void {
     this.stopStarting()
     this.#timeoutTimer?.cancel()
-    for (const [slot, attempt] of this.#running) {
+    for (const { slot, attempt } of this.#running.takeAll()) {
       slot.tx?.close()
       attempt.abort(reason)
       this.#context.counters.inFlight--
     }
-    this.#running.clear()
   }
 
   #planTurn(): void {
@@ -188,7 +189,7 @@ export class Dispatcher {
     const tx = new EventTransaction(this.#transactions, slot)
     slot.tx = tx
     slot.startedRound = this.#round
-    this.#running.set(slot, attempt)
+    this.#running.add(slot, attempt)
     counters.inFlight++
     if (this.#timeoutTimer === undefined) this.#watchTimeouts()
     let result: unknown
@@ -209,7 +210,7 @@ export class Dispatcher {
 
   #settled(slot: Slot, tx: EventTransaction, failure: { error: unknown } | undefined): void {
     // An attempt that timed out or was abandoned settles here later, and no longer counts.
-    if (slot.tx !== tx || !this.#running.delete(slot)) {
+    if (slot.tx !== tx || !this.#running.remove(slot)) {
       this.#events.progressed()
       return
     }
@@ -300,7 +301,7 @@ export class Dispatcher {
       () => {
         // At the fifth round after its start, an attempt has lasted four whole ones.
         const startedBefore = this.#round++ - roundsPerTimeout
-        for (const [slot, attempt] of this.#running)
+        for (const { slot, attempt } of this.#running.list())
           if (slot.startedRound <= startedBefore) this.#timeOut(slot, attempt)
         this.#timeoutTimer = undefined
         if (this.#running.size > 0) this.#watchTimeouts()

@@ -26,6 +26,8 @@ export class Slot {
   /** The dispatcher's round when the attempt began. */
   startedRound = 0
   tx: EventTransaction | undefined
+  /** Its place among the running attempts; -1: it does not run. */
+  runningAt = -1
   /** Set if this is not live traffic but a dead letter on its way back. */
   readonly redrive: Redrive | undefined
 

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads'
+import { FleetingMap } from '../../engine/fleeting-map.ts'
 import { SemelError } from '../../errors.ts'
 import type { Platform, Timer } from '../../platform/platform.ts'
 import { fromWire } from './sqlite-errors.ts'
@@ -31,7 +32,7 @@ export class WriterClient {
   readonly #worker: Worker
   readonly #file: string
   readonly #platform: Platform
-  readonly #pending = new Map<number, Pending>()
+  readonly #pending = new FleetingMap<number, Pending>()
   #nextId = 1
   #ended: SemelError | undefined
   #lateness: Timer | undefined
@@ -134,7 +135,7 @@ export class WriterClient {
     this.#lateness ??= this.#platform.timers.after(latenessCheckMs, () => {
       this.#lateness = undefined
       const now = this.#platform.clock.monotonic()
-      for (const [id, { dueMs, reject }] of this.#pending) {
+      for (const [id, { dueMs, reject }] of this.#pending.entries()) {
         if (dueMs > now) break
         this.#pending.delete(id)
         reject(late())
@@ -154,7 +155,7 @@ export class WriterClient {
       outcome: 'unknown',
       cause,
     })
-    for (const { reject } of this.#pending.values()) reject(unknown)
+    for (const [, { reject }] of this.#pending.entries()) reject(unknown)
     this.#pending.clear()
   }
 }
