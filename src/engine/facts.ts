@@ -33,6 +33,16 @@ export interface EngineFacts {
    * others to serve, whatever is in it: then more events share it.
    */
   readonly commitShareMax: number
+  /**
+   * Events that a task reads at once where a read costs little: the fewer, the shorter they are in memory. `undefined`: as many as
+   * any reader.
+   */
+  readonly taskReadEventsMax: number | undefined
+  /**
+   * Size of the rows in which units bring what they emit, already encoded (`AppendBatch.rows`). `undefined`: all of it
+   * comes as records.
+   */
+  readonly emittedRows: { readonly events: number; readonly chars: number } | undefined
   /** What decides append time. */
   readonly appendClock: 'process' | 'database' | 'broker'
 }

@@ -10,6 +10,7 @@ import type {
   TopicSpec,
   Unit,
 } from './engine.ts'
+import type { EngineFacts } from './facts.ts'
 
 /*
  * What a user may have passed down is answered with an error; what only our own code can get wrong is asserted.
@@ -41,7 +42,8 @@ export function checkGroup({ calls, batches, failuresSeen }: AppendGroup): void 
   let events = 0
   for (const batch of batches) {
     checkBatch(batch)
-    const { callOf, records } = batch
+    const { callOf, records, rows } = batch
+    assert(rows === undefined, 'only units bring rows')
     if (callOf !== undefined) {
       assert(callOf.length === records.length, 'every record of a mixed batch names its call')
       assert(callOf.at(-1)! < calls, 'a record belongs to a call of its group')
@@ -55,10 +57,10 @@ export function checkGroup({ calls, batches, failuresSeen }: AppendGroup): void 
   })
 }
 
-function checkBatch({ topic, partition, records }: AppendBatch): void {
+function checkBatch({ topic, partition, records, rows = [] }: AppendBatch): void {
   assert(topic !== '', 'a batch names its topic')
   checkOffset('partition', partition)
-  assert(records.length > 0, 'a batch is not empty')
+  assert(records.length > 0 || rows.length > 0, 'a batch is not empty')
 }
 
 export function checkRead({ partition, offset, maxEvents, maxBytes }: ReadRequest): void {
@@ -94,13 +96,14 @@ export function checkJoin({ group, topics, leaseMs }: JoinRequest): void {
   checkWhole('INVALID_OPTION', 'leaseMs', leaseMs, limits.leaseMsMin, limits.leaseMsMax)
 }
 
-export function checkUnit({ lease, from, to, logId, appends, state }: Unit): void {
+export function checkUnit({ lease, from, to, logId, appends, state }: Unit, facts: EngineFacts): void {
   assert(isWhole(lease.epoch) && lease.epoch >= 1, 'an epoch that was granted is at least 1')
   assert(isWhole(to) && (from === undefined || isWhole(from)), 'a position is an offset')
   assert(logId !== '', 'a position belongs to a log')
   for (const batch of appends) {
     checkBatch(batch)
     assert(batch.callOf === undefined, 'a unit is one call')
+    assert(batch.rows === undefined || facts.emittedRows !== undefined, 'this engine takes records only')
   }
   for (const { store, keys, values } of state) {
     checkStore(store)

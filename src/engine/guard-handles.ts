@@ -1,5 +1,6 @@
 import { SemelError } from '../errors.ts'
 import type { Lease, Membership, Row, Unit, UnitTransaction } from './engine.ts'
+import type { EngineFacts } from './facts.ts'
 import { checkUnit } from './guard-checks.ts'
 import type { OpenState } from './guard-state.ts'
 
@@ -26,12 +27,14 @@ export class GuardedMembership implements Membership {
 /** Ends once: what comes after `commit` or `rollback` is TX_CLOSED, except a rollback, which then is nothing to do. */
 export class GuardedTransaction implements UnitTransaction {
   readonly #transaction: UnitTransaction
+  readonly #facts: EngineFacts
   readonly #state: OpenState
   readonly #onEnd: () => void
   #ended = false
 
-  constructor(transaction: UnitTransaction, state: OpenState, onEnd: () => void) {
+  constructor(transaction: UnitTransaction, facts: EngineFacts, state: OpenState, onEnd: () => void) {
     this.#transaction = transaction
+    this.#facts = facts
     this.#state = state
     this.#onEnd = onEnd
   }
@@ -60,7 +63,7 @@ export class GuardedTransaction implements UnitTransaction {
   commit(unit: Unit): Promise<void> {
     return this.#state.write('commit', async () => {
       const transaction = this.#current()
-      checkUnit(unit)
+      checkUnit(unit, this.#facts)
       this.#end()
       await transaction.commit(unit)
     })

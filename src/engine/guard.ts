@@ -188,7 +188,7 @@ class GuardedEngine implements Engine {
 
   commit(unit: Unit): Promise<void> {
     return this.#state.write('commit', () => {
-      checkUnit(unit)
+      checkUnit(unit, this.facts)
       return this.#engine.commit(unit)
     })
   }
@@ -206,6 +206,7 @@ class GuardedEngine implements Engine {
         signal.throwIfAborted()
         const transaction = new GuardedTransaction(
           await this.#engine.begin(lease, signal),
+          this.facts,
           this.#state,
           () => {
             this.#transactions.delete(transaction)

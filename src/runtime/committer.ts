@@ -1,9 +1,9 @@
-import type { AppendBatch, StateChanges, Unit } from '../engine/engine.ts'
+import type { StateChanges, Unit } from '../engine/engine.ts'
 import { storeNames } from '../engine/store-names.ts'
-import type { EventRecord } from '../event/event.ts'
 import { limits } from '../limits.ts'
 import type { Timer } from '../platform/platform.ts'
 import { channels } from './channels.ts'
+import { EmittedBatch } from './emitted-batch.ts'
 import type { Emitted } from './event-transaction.ts'
 import type { Inbox } from './inbox.ts'
 import { noteReached } from './reached.ts'
@@ -16,11 +16,6 @@ import type { Window } from './window.ts'
 
 /** A unit of this many events is committed as soon as the one before it is. */
 const unitEventsTarget = 8_000
-
-interface EmitBatch extends AppendBatch {
-  readonly records: EventRecord[]
-  fresh: boolean
-}
 
 /** What the committer needs to know of handlers under way. */
 export interface Workload {
@@ -47,7 +42,8 @@ export class Committer {
   readonly #onCommitted: () => void
   readonly #onFailed: (error: unknown) => void
   /** By topic, then by partition. */
-  #emits = new Map<string, (EmitBatch | undefined)[]>()
+  #emits = new Map<string, (EmittedBatch | undefined)[]>()
+  #emitted = 0
   #ownState = new Map<string, Map<string, string | undefined>>()
   #events = 0
   #bytes = 0
@@ -202,11 +198,11 @@ export class Committer {
     }
     let batch = ofTopic[partition]
     if (batch === undefined) {
-      batch = { topic, partition, records: [], callOf: undefined, fresh: true }
+      batch = new EmittedBatch(topic, partition, this.#context.sink.facts.emittedRows)
       ofTopic[partition] = batch
     }
-    batch.records.push(emitted.record)
-    if (!emitted.fresh) batch.fresh = false
+    batch.add(emitted)
+    this.#emitted++
     this.#bytes += emitted.bytes + emittedObjectsBytes
   }
 
@@ -214,6 +210,7 @@ export class Committer {
     this.#committing = true
     const { platform, counters } = this.#context
     const events = this.#events
+    const emitted = this.#emitted
     const unit = this.#seal()
     const startedMs = platform.clock.monotonic()
     try {
@@ -229,7 +226,7 @@ export class Committer {
     const tookMs = this.#committedMs - startedMs
     this.#restMs = restAfter(tookMs, this.#context.sink.facts.commitShareMax)
     counters.committed(tookMs)
-    for (const batch of unit.appends) counters.emitted += batch.records.length
+    counters.emitted += emitted
     if (channels.commit.hasSubscribers) {
       channels.commit.publish({
         ...this.#context.lease.task,
@@ -270,6 +267,7 @@ export class Committer {
       state: [...this.#state.seal(), ...(this.#inbox?.seal() ?? []), ...ownChanges(this.#ownState)],
     }
     this.#emits = new Map()
+    this.#emitted = 0
     this.#ownState = new Map()
     this.#events = 0
     this.#bytes = 0

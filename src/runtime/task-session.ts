@@ -224,7 +224,7 @@ export class TaskSession implements DispatcherEvents, Holder {
   get #wantsMore(): boolean {
     const { settings, memory } = this.#context
     return (
-      this.#window.ready < limits.readEventsMax / 2 &&
+      this.#window.ready < this.#readEventsMax / 2 &&
       this.#window.size < settings.windowEvents &&
       memory.hasRoom(this) &&
       this.#end > this.#window.nextRead
@@ -264,6 +264,10 @@ export class TaskSession implements DispatcherEvents, Holder {
     return this.#wantsMore
   }
 
+  get #readEventsMax(): number {
+    return this.#context.source.facts.taskReadEventsMax ?? limits.readEventsMax
+  }
+
   get #isClaiming(): boolean {
     return this.#context.settings.guarantee === 'at-most-once'
   }
@@ -272,11 +276,11 @@ export class TaskSession implements DispatcherEvents, Holder {
   #allowance(): Allowance | undefined {
     const { settings, memory } = this.#context
     const room = settings.windowEvents - this.#window.size
-    if (this.#window.ready >= limits.readEventsMax / 2 || room <= 0) return undefined
+    if (this.#window.ready >= this.#readEventsMax / 2 || room <= 0) return undefined
     if (this.#isClaiming && this.#window.ready > 0) return undefined
     const allowance = memory.allowance(this)
     if (allowance === undefined) return undefined
-    const eventsMax = this.#isClaiming ? this.#claims.events : limits.readEventsMax
+    const eventsMax = this.#isClaiming ? this.#claims.events : this.#readEventsMax
     return {
       events: Math.min(room, eventsMax, allowance.events),
       bytes: Math.min(limits.readBytesMax, allowance.bytes),

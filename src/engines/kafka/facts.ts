@@ -13,5 +13,7 @@ export const kafkaFacts: EngineFacts = {
   seals: false,
   appendGroupsMax: 2,
   commitShareMax: 0.1,
+  taskReadEventsMax: undefined,
+  emittedRows: undefined,
   appendClock: 'broker',
 }

@@ -13,5 +13,7 @@ export const memoryFacts: EngineFacts = {
   seals: true,
   appendGroupsMax: 2,
   commitShareMax: 1,
+  taskReadEventsMax: undefined,
+  emittedRows: undefined,
   appendClock: 'process',
 }

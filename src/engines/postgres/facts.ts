@@ -14,5 +14,7 @@ export const postgresFacts = {
   seals: true,
   appendGroupsMax: 16,
   commitShareMax: 1,
+  taskReadEventsMax: undefined,
+  emittedRows: undefined,
   appendClock: 'database',
 } as const satisfies EngineFacts

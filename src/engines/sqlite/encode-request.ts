@@ -9,7 +9,7 @@ const canonicalUuid = /^[\da-f]{8}-[\da-f]{4}-[\da-f]{4}-[\da-f]{4}-[\da-f]{12}$
 /** Encodes a batch on this thread, while the writer is busy with the one before. `hasMarks`: see `IdFormat`. */
 export function toWireBatch(batch: AppendBatch, hasMarks = false): WireBatch {
   const { topic, partition, records, callOf, fresh } = batch
-  const rows: WireRow[] = []
+  const rows: WireRow[] = [...(batch.rows ?? [])]
   const parts = Math.ceil(records.length / rowEventsMax(batch, hasMarks))
   for (let part = 0; part < parts; part++) addRows(rows, partOf(records, part, parts), fresh)
   // A typed array crosses to the writer as one block of memory.

@@ -1,4 +1,5 @@
 import type { EngineFacts } from '../../engine/facts.ts'
+import { sqliteLimits } from './sqlite-limits.ts'
 
 /** What the SQLite engine is, as data. */
 export const sqliteFacts = {
@@ -14,5 +15,7 @@ export const sqliteFacts = {
   seals: true,
   appendGroupsMax: 2,
   commitShareMax: 1,
+  taskReadEventsMax: sqliteLimits.taskReadEventsMax,
+  emittedRows: { events: sqliteLimits.rowEventsMax, chars: sqliteLimits.rowCharsTarget },
   appendClock: 'process',
 } as const satisfies EngineFacts

@@ -11,6 +11,8 @@ export const sqliteLimits = {
   lookedUpRowEventsMax: 64,
   /** Bodies much longer than this are split into rows of about this many characters. */
   rowCharsTarget: 64 * 1024,
+  /** Events that a task reads at once: about two rows. With more, what was read is in memory for longer. */
+  taskReadEventsMax: 512,
   /** Requests and bytes that share one transaction. */
   groupRequestsMax: 256,
   groupBytesMax: 16 * mib,

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
-import type { Lease } from '../../engine/engine.ts'
+import type { EncodedRow, Lease } from '../../engine/engine.ts'
+import { encodeBatch } from '../../event/batch-codec.ts'
+import type { EventRecord } from '../../event/event.ts'
 import type { Instance } from './instance.ts'
 import { batchOf, contentOf, record, records, refuses } from './records.ts'
 import { type Case, check, checkIf } from './suite.ts'
@@ -31,6 +33,10 @@ async function snapshot(one: Instance, lease: Lease): Promise<unknown> {
     totals: await one.state(lease.task, 'totals'),
     seen: await one.state(lease.task, 'seen'),
   }
+}
+
+function encodeRow(some: readonly EventRecord[]): EncodedRow {
+  return { count: some.length, ...encodeBatch(some) }
 }
 
 export const unitTests: readonly Case[] = [
@@ -159,6 +165,32 @@ export const emitTests: readonly Case[] = [
     await one.commit(lease, undefined, 1, { appends: [batchOf([event], { topic: 'emitted', fresh: true })] })
     assert.deepEqual((await one.readAll('emitted')).map(contentOf), [contentOf(event)])
   }),
+
+  check(
+    'a unit brings rows where the facts ask for them; elsewhere it is refused, not stored in part',
+    async (bed) => {
+      const one = await bed.instance()
+      await declareAll(one)
+      const lease = await one.lease('billing', 'orders', 2)
+      const encoded = [encodeRow(records(3, 'a')), encodeRow(records(1, 'b'))]
+      const appends = [
+        { ...batchOf(records(2, 'c'), { topic: 'emitted', fresh: true }), rows: encoded },
+        {
+          ...batchOf([], { topic: 'emitted', partition: 1, fresh: true }),
+          rows: [encodeRow(records(2, 'd'))],
+        },
+      ]
+      const committing = one.commit(lease, undefined, 1, { appends })
+      if (one.engine.facts.emittedRows === undefined) {
+        await assert.rejects(committing)
+        assert.equal((await one.engine.load(lease)).position, undefined)
+        return
+      }
+      await committing
+      assert.deepEqual(await one.ids('emitted', 0), ['a0', 'a1', 'a2', 'b0', 'c0', 'c1'])
+      assert.deepEqual(await one.ids('emitted', 1), ['d0', 'd1'])
+    },
+  ),
 
   checkIf({ dedup: 'topic' }, 'emitted duplicates are left out and counted (N1)', async (bed) => {
     const one = await bed.instance()
