@@ -4,7 +4,7 @@ const deletionsMin = 32
 /**
  * A map through which much passes and in which little is at any time.
  *
- * V8 gives a `Map` a new table now and then, and the old one, with all that was in it, keeps a pointer to the new one. Once one of
+ * A `Map` moves to a new table now and then, and the old one, with all that was in it, keeps a pointer to the new one. Once one of
  * them has reached the old generation, each collection of the young one keeps all tables after it and whatever was in them,
  * until the next full collection. Here what is left moves to a new `Map`, to which nothing old points.
  */
