@@ -19,7 +19,8 @@ import {
 } from './by-hand.ts'
 import { countWithStreams } from './streams.ts'
 
-const count = 100_000
+// Most of a second is what a program takes to get warm: not to be most of a run.
+const count = 400_000
 const readEvents = 1_000
 const unitEvents = 5_000
 
