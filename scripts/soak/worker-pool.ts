@@ -15,6 +15,11 @@ const mib = 2 ** 20
  * machine like this, and garbage stays for as long as there is room, so that its size would tell nothing of ours.
  */
 const oldSpaceMib = 192
+/**
+ * A third of its heap of young ones, for the same reason: by default that grows by 100 MiB in a worker that lives long, and a
+ * run whose first half killed its workers early looked as if it leaked.
+ */
+const semiSpaceMib = 16
 
 /** The processes of a soak. One that ends is started again under a new name, as a supervisor would. */
 export class WorkerPool {
@@ -76,7 +81,7 @@ export class WorkerPool {
   #start(slot: number): void {
     const orders = this.#orders(`worker-${slot}-${++this.#lives}`)
     const worker = fork(workerFile, [JSON.stringify(orders)], {
-      execArgv: [`--max-old-space-size=${oldSpaceMib}`],
+      execArgv: [`--max-old-space-size=${oldSpaceMib}`, `--max-semi-space-size=${semiSpaceMib}`],
       env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'semel-compile-cache') },
     })
     worker.on('exit', () => {
