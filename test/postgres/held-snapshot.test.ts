@@ -99,6 +99,8 @@ test('a value that was written long ago is found and replaced, once', async () =
   const table = `${engines.schema.name}.state`
   await client.query(`update ${table} set step = step - 3600000, page = null`)
   await write(1, '2')
-  const { rows } = await client.query(`select count(*)::integer as rows, min(value), max(value) from ${table}`)
+  const { rows } = await client.query(
+    `select count(*)::integer as rows, min(value), max(value) from ${table}`,
+  )
   assert.deepEqual(rows, [{ rows: keys.length, min: '2', max: '2' }])
 })
