@@ -11,6 +11,15 @@ create table semel.batch (
   PRIMARY KEY (partition_id, first_offset)
 );
 
+create table semel.hot_state (
+  store_id integer not null,
+  key text collate "C" not null,
+  step bigint not null,
+  page integer,
+  value text not null storage external,
+  PRIMARY KEY (store_id, key, step)
+) with (fillfactor=10, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=2000);
+
 create table semel.lease (
   task_id integer not null,
   owner text,
@@ -143,6 +152,19 @@ CREATE UNIQUE INDEX batch_seq ON semel.batch USING btree (topic_id, seq) WHERE (
 create sequence semel.outbox_period;
 
 create sequence semel.outbox_seq;
+
+create view semel.all_state as
+ SELECT s.store_id,
+    s.key,
+    s.step,
+    s.value
+   FROM semel.hot_state s
+UNION ALL
+ SELECT s.store_id,
+    s.key,
+    s.step,
+    s.value
+   FROM semel.state s;
 
 CREATE OR REPLACE FUNCTION semel."position"(p_grp text, p_topic text, p_partition integer)
  RETURNS TABLE("position" bigint, log_id text)
@@ -527,7 +549,7 @@ AS $function$
     (select r.id || ' ' || r.reason from "semel".outbox_refused r order by r.id limit 1),
     (select s.value from "semel".task t
       join "semel".store n on n.task_id = t.id and n.name = p_store
-      join "semel".state s on s.store_id = n.id and s.key = p_key
+      join "semel".all_state s on s.store_id = n.id and s.key = p_key
       where t.grp = p_grp limit 1)
 $function$;
 
@@ -672,7 +694,10 @@ begin
     select s.value
       from unnest(p_keys) with ordinality u (key, n)
       left join lateral (
-        select o.value from "semel".state o where o.store_id = v_store and o.key = u.key order by o.step desc limit 1
+        (select o.value from "semel".hot_state o where o.store_id = v_store and o.key = u.key order by o.step desc limit 1)
+        union all
+        (select o.value from "semel".state o where o.store_id = v_store and o.key = u.key order by o.step desc limit 1)
+        limit 1
       ) s on true
       order by u.n;
 end
@@ -737,10 +762,11 @@ begin
     return;
   end if;
   if p_after is null then
-    return query select s.key, s.value from "semel".state s where s.store_id = v_store order by s.key limit p_limit;
+    return query select s.key, s.value from "semel".all_state s where s.store_id = v_store order by s.key limit p_limit;
   else
     return query
-      select s.key, s.value from "semel".state s where s.store_id = v_store and s.key > p_after order by s.key limit p_limit;
+      select s.key, s.value from "semel".all_state s
+        where s.store_id = v_store and s.key > p_after order by s.key limit p_limit;
   end if;
 end
 $function$;
@@ -790,7 +816,7 @@ AS $function$
   union all
   select 'task', json_build_array(t.grp, t.topic, t.partition, t.epoch,
       case when l.expires_at > "semel".now_ms() then l.owner end, g.position, w.append_time,
-      (select count(*) from "semel".store n join "semel".state s on s.store_id = n.id
+      (select count(*) from "semel".store n join "semel".all_state s on s.store_id = n.id
         where n.task_id = t.id and n.name = p_dead))::text
     from "semel".task t
     left join "semel".lease l on l.task_id = t.id
@@ -971,34 +997,58 @@ declare
   v_places tid[];
   v_steps bigint[];
   v_pages integer[];
+  v_hot boolean[];
   v_stay boolean[];
 begin
   select array_agg(c.place order by u.n), array_agg(c.step order by u.n), array_agg(c.page order by u.n),
+      array_agg(c.hot order by u.n),
       array_agg((c.began is null or c.began = c.page) and u.value is not null order by u.n)
-    into v_places, v_steps, v_pages, v_stay
+    into v_places, v_steps, v_pages, v_hot, v_stay
     from unnest(p_stores, p_keys, p_values) with ordinality u (store, key, value, n)
     left join lateral (
-      select s.place, s.step, s.page as began, (s.place::text::point)[0]::integer as page
+      select s.place, s.step, s.page as began, (s.place::text::point)[0]::integer as page, s.hot
         from (
-          (select r.ctid as place, r.step, r.page from "semel".state r
+          (select r.ctid as place, r.step, r.page, true as hot from "semel".hot_state r
             where r.store_id = u.store and r.key = u.key and r.step > p_now_ms - c_recent_ms
             order by r.step desc limit 1)
           union all
-          (select r.ctid, r.step, r.page from "semel".state r
+          (select r.ctid, r.step, r.page, false from "semel".state r
+            where r.store_id = u.store and r.key = u.key and r.step > p_now_ms - c_recent_ms
+            order by r.step desc limit 1)
+          union all
+          (select r.ctid, r.step, r.page, true from "semel".hot_state r
+            where r.store_id = u.store and r.key = u.key order by r.step desc limit 1)
+          union all
+          (select r.ctid, r.step, r.page, false from "semel".state r
             where r.store_id = u.store and r.key = u.key order by r.step desc limit 1)
         ) s
         limit 1
     ) c on true;
-  update "semel".state r set value = u.value, page = u.page
-    from unnest(v_places, v_pages, v_stay, p_values) u (place, page, stay, value)
-    where u.stay and r.ctid = u.place;
-  if array_position(v_places, null) is not null or array_position(v_stay, false) is not null then
-    delete from "semel".state r using unnest(v_places, v_stay) u (place, stay)
-      where not u.stay and r.ctid = u.place;
-    insert into "semel".state (store_id, key, step, value)
+  if array_position(v_hot, true) is not null then
+    update "semel".hot_state r set value = u.value, page = u.page
+      from unnest(v_places, v_pages, v_hot, v_stay, p_values) u (place, page, hot, stay, value)
+      where u.hot and u.stay and r.ctid = u.place;
+  end if;
+  if array_position(v_hot, false) is not null then
+    update "semel".state r set value = u.value, page = u.page
+      from unnest(v_places, v_pages, v_hot, v_stay, p_values) u (place, page, hot, stay, value)
+      where not u.hot and u.stay and r.ctid = u.place;
+  end if;
+  if array_position(v_stay, false) is not null then
+    delete from "semel".hot_state r using unnest(v_places, v_hot, v_stay) u (place, hot, stay)
+      where u.hot and not u.stay and r.ctid = u.place;
+    delete from "semel".state r using unnest(v_places, v_hot, v_stay) u (place, hot, stay)
+      where not u.hot and not u.stay and r.ctid = u.place;
+    insert into "semel".hot_state (store_id, key, step, value)
       select u.store, u.key, greatest(u.step + 1, p_now_ms), u.value
-        from unnest(p_stores, p_keys, p_values, v_steps, v_places, v_stay) u (store, key, value, step, place, stay)
-        where u.value is not null and (u.place is null or not u.stay);
+        from unnest(p_stores, p_keys, p_values, v_steps, v_stay) u (store, key, value, step, stay)
+        where u.value is not null and u.step is not null and not u.stay;
+  end if;
+  if array_position(v_places, null) is not null then
+    insert into "semel".state (store_id, key, step, value)
+      select u.store, u.key, p_now_ms, u.value
+        from unnest(p_stores, p_keys, p_values, v_places) u (store, key, value, place)
+        where u.value is not null and u.place is null;
   end if;
 end
 $function$;

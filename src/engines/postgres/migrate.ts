@@ -17,6 +17,7 @@ const migrations = [
   '0009-plans.sql',
   '0010-move.sql',
   '0011-recent-state.sql',
+  '0012-hot-state.sql',
 ] as const
 
 /** Version of the schema that this program knows. */
