@@ -167,8 +167,9 @@ class Soak {
     const { off: found, figures } = await judge(this.#bus, this.#topics, this.#notes)
     const off = [...found, ...this.#storage.excess(figures.events!)]
     if (!drained) off.push(`groups were not at the end after ${drainMsMax} ms (V1)`)
-    const { unexpected } = this.#workers
+    const { lingering, stuck, unexpected } = this.#workers
     if (unexpected > 0) off.push(`${unexpected} workers ended without being killed`)
+    if (stuck > 0) off.push(`${stuck} workers did not stop when they were asked to (U3)`)
     const half = Math.floor(this.#rssMib.length / 2)
     const middleMib = Math.max(...this.#rssMib.slice(0, half))
     const lateMib = Math.max(...this.#rssMib.slice(half))
@@ -185,6 +186,7 @@ class Soak {
       missing,
       ...figures,
       redriven,
+      lingering,
       operationsPerSecond,
       middleMib,
       lateMib,

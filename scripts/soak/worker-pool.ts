@@ -20,6 +20,10 @@ const oldSpaceMib = 192
  * run whose first half killed its workers early looked as if it leaked.
  */
 const semiSpaceMib = 16
+/** Who was asked to stop hands over, waits for publishes and closes its clients, each with a deadline of its own. */
+const stopMsMax = 60_000
+const reportSignal = 'SIGUSR2'
+const reportMs = 5_000
 
 /** The processes of a soak. One that ends is started again under a new name, as a supervisor would. */
 export class WorkerPool {
@@ -28,6 +32,11 @@ export class WorkerPool {
   #lives = 0
   /** Workers that ended although nobody killed them. */
   unexpected = 0
+  /** Workers whose bus did not stop when it was asked to. They were killed. */
+  stuck = 0
+  /** Workers whose bus stopped, but that did not end: a client had threads left. They were killed, too. */
+  lingering = 0
+  readonly #stopped = new Set<ChildProcess>()
 
   constructor(count: number, orders: (life: string) => Orders) {
     this.#orders = orders
@@ -64,7 +73,7 @@ export class WorkerPool {
 
   /** Lets all of them finish. */
   async stop(): Promise<void> {
-    await Promise.all(this.#workers.splice(0).map((worker) => end(worker)))
+    await Promise.all(this.#workers.splice(0).map((worker) => this.#end(worker)))
   }
 
   kill9(): void {
@@ -74,29 +83,49 @@ export class WorkerPool {
   async #replace(slot: number, signal?: NodeJS.Signals): Promise<void> {
     const worker = this.#workers[slot]
     this.#workers[slot] = undefined
-    await end(worker, signal)
+    await this.#end(worker, signal)
     this.#start(slot)
   }
 
   #start(slot: number): void {
     const orders = this.#orders(`worker-${slot}-${++this.#lives}`)
     const worker = fork(workerFile, [JSON.stringify(orders)], {
-      execArgv: [`--max-old-space-size=${oldSpaceMib}`, `--max-semi-space-size=${semiSpaceMib}`],
+      execArgv: [
+        `--max-old-space-size=${oldSpaceMib}`,
+        `--max-semi-space-size=${semiSpaceMib}`,
+        '--report-on-signal',
+        `--report-signal=${reportSignal}`,
+        `--report-directory=${tmpdir()}`,
+      ],
       env: { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), 'semel-compile-cache') },
     })
+    worker.on('message', () => this.#stopped.add(worker))
     worker.on('exit', () => {
+      this.#stopped.delete(worker)
       if (this.#workers[slot] !== worker) return
       this.unexpected++
       this.#start(slot)
     })
     this.#workers[slot] = worker
   }
-}
 
-async function end(worker: ChildProcess | undefined, signal?: NodeJS.Signals): Promise<void> {
-  if (worker === undefined || worker.exitCode !== null) return
-  const exited = once(worker, 'exit')
-  if (signal === undefined) worker.send('stop')
-  else worker.kill(signal)
-  await exited
+  async #end(worker: ChildProcess | undefined, signal?: NodeJS.Signals): Promise<void> {
+    if (worker === undefined || worker.exitCode !== null) return
+    const exited = once(worker, 'exit')
+    if (signal !== undefined) worker.kill(signal)
+    else {
+      worker.send('stop')
+      setTimeout(() => this.#giveUp(worker), stopMsMax).unref()
+    }
+    await exited
+  }
+
+  /** What it waits for is in a report of its own. */
+  #giveUp(worker: ChildProcess): void {
+    if (worker.exitCode !== null || worker.signalCode !== null) return
+    if (this.#stopped.has(worker)) this.lingering++
+    else this.stuck++
+    worker.kill(reportSignal)
+    setTimeout(() => worker.kill('SIGKILL'), reportMs)
+  }
 }

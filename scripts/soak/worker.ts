@@ -67,7 +67,7 @@ while (!stopping && performance.now() < started + orders.publishFor) {
 while (underWay > 0) await new Promise((resolve) => setTimeout(resolve, 20))
 while (!stopping) await new Promise((resolve) => setTimeout(resolve, 50))
 await bus.stop({ deadlineMs: 10_000 })
-process.disconnect?.()
+process.send?.('stopped', () => process.disconnect())
 
 async function publish(number: number): Promise<void> {
   const id = `${orders.name}/${number}`

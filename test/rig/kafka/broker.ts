@@ -18,6 +18,8 @@ export const classArchive = join(kept, 'broker.jsa')
 // One for all: clusters are told apart by their ports, and what formatting makes can be kept.
 const clusterId = 'c2VtZWwtcmlnLWNsdXN0ZQ'
 const readyTimeoutMs = 60_000
+/** A broker that leaves waits up to five minutes for its controller, which here is itself. */
+const leaveTimeoutMs = 60_000
 
 export interface KafkaOptions {
   readonly brokers: 1 | 3
@@ -244,7 +246,13 @@ export class Broker {
     if (child === undefined) return
     const gone = once(child, 'exit')
     child.kill(signal)
-    await gone
+    const timer = setTimeout(() => child.kill('SIGKILL'), leaveTimeoutMs)
+    const [, endedBy] = await gone
+    clearTimeout(timer)
+    if (endedBy !== null && endedBy !== signal)
+      throw new Error(
+        `broker ${this.id} did not leave within ${leaveTimeoutMs} ms:\n${this.log.slice(-4_000)}`,
+      )
   }
 }
 
