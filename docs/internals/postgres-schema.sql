@@ -865,7 +865,7 @@ AS $function$
     where t.name = any (p_names) order by t.id, p.partition
 $function$;
 
-CREATE OR REPLACE FUNCTION semel.write(p_flush boolean, p_topics integer[], p_seqs bigint[], p_windows bigint[], p_planned_at bigint, p_partitions integer[], p_floors bigint[], p_duplicates integer[], p_row_places integer[], p_row_starts integer[], p_row_counts integer[], p_row_crcs bigint[], p_row_topics integer[], p_row_steps integer[], p_row_heads text[], p_row_bodies text[], p_tasks integer[], p_epochs bigint[], p_froms bigint[], p_tos bigint[], p_log_ids text[], p_stores integer[], p_keys text[], p_values text[], OUT written boolean, OUT now_ms bigint, OUT seqs bigint[], OUT windows bigint[], OUT ends bigint[], OUT times bigint[], OUT epochs bigint[], OUT positions bigint[])
+CREATE OR REPLACE FUNCTION semel.write(p_flush boolean, p_topics integer[], p_seqs bigint[], p_windows bigint[], p_planned_at bigint, p_partitions integer[], p_floors bigint[], p_duplicates integer[], p_row_places integer[], p_row_starts integer[], p_row_counts integer[], p_row_crcs bigint[], p_row_topics integer[], p_row_steps integer[], p_row_heads text[], p_row_bodies text[], p_tasks integer[], p_epochs bigint[], p_froms bigint[], p_tos bigint[], p_log_ids text[], p_stores integer[], p_keys text[], p_values text[], p_places tid[] DEFAULT NULL::tid[], p_tables integer[] DEFAULT NULL::integer[], OUT written boolean, OUT now_ms bigint, OUT seqs bigint[], OUT windows bigint[], OUT ends bigint[], OUT times bigint[], OUT epochs bigint[], OUT positions bigint[], OUT state_numbers integer[], OUT state_places tid[], OUT hot_numbers integer[], OUT hot_places tid[])
  RETURNS record
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -982,13 +982,14 @@ begin
   end if;
 
   if cardinality(p_keys) > 0 then
-    perform "semel".write_state(p_stores, p_keys, p_values, now_ms);
+    select s.* into state_numbers, state_places, hot_numbers, hot_places
+      from "semel".write_state(p_stores, p_keys, p_values, now_ms, p_places, p_tables) s;
   end if;
 end
 $function$;
 
-CREATE OR REPLACE FUNCTION semel.write_state(p_stores integer[], p_keys text[], p_values text[], p_now_ms bigint)
- RETURNS void
+CREATE OR REPLACE FUNCTION semel.write_state(p_stores integer[], p_keys text[], p_values text[], p_now_ms bigint, p_places tid[], p_tables integer[], OUT state_numbers integer[], OUT state_places tid[], OUT hot_numbers integer[], OUT hot_places tid[])
+ RETURNS record
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
@@ -1004,11 +1005,17 @@ begin
       array_agg(c.hot order by u.n),
       array_agg((c.began is null or c.began = c.page) and u.value is not null order by u.n)
     into v_places, v_steps, v_pages, v_hot, v_stay
-    from unnest(p_stores, p_keys, p_values) with ordinality u (store, key, value, n)
+    from unnest(p_stores, p_keys, p_values, p_places, p_tables) with ordinality u (store, key, value, place, home, n)
     left join lateral (
       select s.place, s.step, s.page as began, (s.place::text::point)[0]::integer as page, s.hot
         from (
           (select r.ctid as place, r.step, r.page, true as hot from "semel".hot_state r
+            where u.home = 2 and r.ctid = u.place and r.store_id = u.store and r.key = u.key)
+          union all
+          (select r.ctid, r.step, r.page, false from "semel".state r
+            where u.home = 1 and r.ctid = u.place and r.store_id = u.store and r.key = u.key)
+          union all
+          (select r.ctid, r.step, r.page, true from "semel".hot_state r
             where r.store_id = u.store and r.key = u.key and r.step > p_now_ms - c_recent_ms
             order by r.step desc limit 1)
           union all
@@ -1025,14 +1032,22 @@ begin
         limit 1
     ) c on true;
   if array_position(v_hot, true) is not null then
-    update "semel".hot_state r set value = u.value, page = u.page
-      from unnest(v_places, v_pages, v_hot, v_stay, p_values) u (place, page, hot, stay, value)
-      where u.hot and u.stay and r.ctid = u.place;
+    with w as (
+      update "semel".hot_state r set value = u.value, page = u.page
+        from unnest(v_places, v_pages, v_hot, v_stay, p_values) with ordinality u (place, page, hot, stay, value, n)
+        where u.hot and u.stay and r.ctid = u.place
+        returning u.n, r.ctid as place
+    )
+    select array_agg(w.n), array_agg(w.place) into hot_numbers, hot_places from w;
   end if;
   if array_position(v_hot, false) is not null then
-    update "semel".state r set value = u.value, page = u.page
-      from unnest(v_places, v_pages, v_hot, v_stay, p_values) u (place, page, hot, stay, value)
-      where not u.hot and u.stay and r.ctid = u.place;
+    with w as (
+      update "semel".state r set value = u.value, page = u.page
+        from unnest(v_places, v_pages, v_hot, v_stay, p_values) with ordinality u (place, page, hot, stay, value, n)
+        where not u.hot and u.stay and r.ctid = u.place
+        returning u.n, r.ctid as place
+    )
+    select array_agg(w.n), array_agg(w.place) into state_numbers, state_places from w;
   end if;
   if array_position(v_stay, false) is not null then
     delete from "semel".hot_state r using unnest(v_places, v_hot, v_stay) u (place, hot, stay)

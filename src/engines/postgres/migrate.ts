@@ -18,6 +18,7 @@ const migrations = [
   '0010-move.sql',
   '0011-recent-state.sql',
   '0012-hot-state.sql',
+  '0013-state-places.sql',
 ] as const
 
 /** Version of the schema that this program knows. */

@@ -25,6 +25,7 @@ import {
   type ServerIdentity,
 } from './server-identity.ts'
 import { Servers } from './servers.ts'
+import { StatePlaces } from './state-places.ts'
 import { StateReader } from './state-reader.ts'
 import { TaskTable } from './task-table.ts'
 import { TopicSeals } from './topic-seals.ts'
@@ -109,6 +110,7 @@ async function prepare(
     witness,
     seals: new TopicSeals(schema),
     recent,
+    statePlaces: new StatePlaces(),
   }
   const writer = new Writer({
     round,

@@ -36,6 +36,8 @@ export const postgresLimits = {
   groupBytesTarget: 32 * kib,
   /** Characters of the newest rows that are kept for readers at the ends of partitions. */
   recentCharsMax: 1024 * kib,
+  /** Rows of state of which this process remembers where they are, some 150 bytes each. With more, it begins anew. */
+  statePlacesMax: 100_000,
   rowsPerRead: 512,
   rowsPerCatchUp: 500,
 

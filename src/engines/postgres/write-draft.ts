@@ -1,9 +1,10 @@
 import type { BatchPlan } from '../../engine/append-plan.ts'
 import type { Place, Unit } from '../../engine/engine.ts'
 import type { EncodedBatch } from '../../event/batch-codec.ts'
-import { int4Array, int8Array, textArray } from './binary-arrays.ts'
+import { int4Array, int8Array, textArray, tidArray } from './binary-arrays.ts'
 import { type EncodedAppend, keptRows } from './encoded-rows.ts'
 import { indexOfPending } from './group-planner.ts'
+import { placeIn, type StatePlaces, tableIn } from './state-places.ts'
 import { rowChecksum } from './stored-row.ts'
 import type { PartitionEntry, TopicEntry, TopicTable } from './topic-table.ts'
 
@@ -30,10 +31,16 @@ interface DraftUnit {
   readonly checkOnly: boolean
 }
 
+/** Rows of state, in the order in which they were given to `write`. */
+interface DraftState {
+  readonly stores: number[]
+  readonly keys: string[]
+}
+
 const noPosition = -1
 
 /**
- * One call of the function `write` (migrations/0003-write.sql) in the making: what is believed, and what is to be
+ * One call of the function `write` (migrations/0013-state-places.sql) in the making: what is believed, and what is to be
  * written if that is so. Topics, partitions and tasks are in the order in which the server locks them.
  */
 export class WriteDraft {
@@ -41,6 +48,8 @@ export class WriteDraft {
   readonly topics: readonly TopicEntry[]
   readonly partitions: readonly PartitionEntry[]
   readonly rows: DraftRow[] = []
+  /** Of the last `parameters`. */
+  state: DraftState = { stores: [], keys: [] }
   readonly #slots = new Map<PartitionEntry, number>()
   readonly #counts: number[] = []
   readonly #steps: number[]
@@ -128,7 +137,12 @@ export class WriteDraft {
   }
 
   /** Parameters of `write`. `seqs`: number of the last row that each topic is believed to have. */
-  parameters(flush: boolean, seqs: readonly number[], plannedAt: number | undefined): readonly unknown[] {
+  parameters(
+    flush: boolean,
+    seqs: readonly number[],
+    plannedAt: number | undefined,
+    places: StatePlaces,
+  ): readonly unknown[] {
     const units = this.#units.sort((a, b) => a.rows.id - b.rows.id)
     const hasRefused = this.#duplicates.some((count) => count > 0)
     return [
@@ -153,25 +167,32 @@ export class WriteDraft {
       int8Array(units.map(({ unit }) => unit.from ?? noPosition)),
       int8Array(units.map(({ unit, checkOnly }) => (checkOnly ? noPosition : unit.to))),
       textArray(units.map(({ unit }) => unit.logId)),
-      ...this.#stateParameters(),
+      ...this.#stateParameters(places),
     ]
   }
 
-  #stateParameters(): readonly unknown[] {
+  #stateParameters(known: StatePlaces): readonly unknown[] {
     const stores: number[] = []
     const keys: string[] = []
     const values: (string | undefined)[] = []
+    const places: number[] = []
+    const tables: number[] = []
     for (const { unit, rows, checkOnly } of this.#units) {
       if (checkOnly) continue
       for (const changes of unit.state) {
         const store = rows.stores.get(changes.store)!
+        const own = known.of(store)
         for (const [index, key] of changes.keys.entries()) {
+          const place = own.get(key) ?? 0
           stores.push(store)
           keys.push(key)
           values.push(changes.values[index])
+          places.push(placeIn(place))
+          tables.push(tableIn(place))
         }
       }
     }
-    return [int4Array(stores), textArray(keys), textArray(values)]
+    this.state = { stores, keys }
+    return [int4Array(stores), textArray(keys), textArray(values), tidArray(places), int4Array(tables)]
   }
 }

@@ -15,11 +15,19 @@ import type { RefusedCounts } from './refused-counts.ts'
 import type { ServerClock } from './server-clock.ts'
 import type { Session } from './session.ts'
 import { quoteIdentifier } from './sql-text.ts'
+import { hotStateTable, type StatePlaces, statePlace, stateTable } from './state-places.ts'
 import type { TaskTable } from './task-table.ts'
 import type { TopicSeals } from './topic-seals.ts'
 import type { TopicTable } from './topic-table.ts'
 import { type TaskRows, WriteDraft } from './write-draft.ts'
-import { logRegressed, parseReply, regression, unitProblem, type WriteReply } from './write-reply.ts'
+import {
+  logRegressed,
+  parseReply,
+  regression,
+  unitProblem,
+  type WriteReply,
+  type WrittenInPlace,
+} from './write-reply.ts'
 import type { UnitRequest, WriteRequest } from './write-requests.ts'
 
 export interface RoundParts {
@@ -34,6 +42,7 @@ export interface RoundParts {
   readonly witness: LogWitness
   readonly seals: TopicSeals
   readonly recent: RecentRows
+  readonly statePlaces: StatePlaces
 }
 
 interface Planned {
@@ -66,7 +75,7 @@ export class WriteRound {
 
   constructor(parts: RoundParts, requests: readonly WriteRequest[]) {
     this.#parts = parts
-    const places = Array.from({ length: 24 }, (_, i) => `$${i + 1}`).join(', ')
+    const places = Array.from({ length: 26 }, (_, i) => `$${i + 1}`).join(', ')
     this.#statement = `select * from ${quoteIdentifier(parts.schema)}.write(${places})`
     this.#waiting = requests
   }
@@ -108,7 +117,12 @@ export class WriteRound {
     const flush = this.#waiting.some((request) => request.kind === 'unit' || request.flush)
     const isTimely = [...known.values()].some(({ size }) => size > 0)
     draft.addRefused((entry) => this.#parts.refused.peek(entry))
-    const parameters = draft.parameters(flush, seqs, isTimely ? clock.now() : undefined)
+    const parameters = draft.parameters(
+      flush,
+      seqs,
+      isTimely ? clock.now() : undefined,
+      this.#parts.statePlaces,
+    )
     const reply = parseReply((await session.rows(this.#statement, parameters))[0]!)
     clock.note(reply.nowMs)
     if (reply.written) return { draft, planned, failures, seqs, reply }
@@ -149,6 +163,9 @@ export class WriteRound {
       this.#parts.recent.add(placeName(entry), row)
     }
     this.#remember(draft, seqs, reply)
+    this.#notePlaces(draft, reply.state, stateTable)
+    this.#notePlaces(draft, reply.hotState, hotStateTable)
+    this.#parts.statePlaces.trim()
   }
 
   /** Everybody hears of what was settled. */
@@ -256,6 +273,14 @@ export class WriteRound {
         const { partition } = draft.partitions[row.slot]!
         ids.addRow(seqs[index]! + row.step, row.ids, placeOf(partition, reply.ends[row.slot]! + row.start))
       }
+    }
+  }
+
+  #notePlaces(draft: WriteDraft, { numbers, places }: WrittenInPlace, table: number): void {
+    const { stores, keys } = draft.state
+    for (let i = 0; i < numbers.length; i++) {
+      const row = numbers[i]! - 1
+      this.#parts.statePlaces.of(stores[row]!).set(keys[row]!, statePlace(places[i]!, table))
     }
   }
 
