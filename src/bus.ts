@@ -23,10 +23,11 @@ import {
   atIndex,
   CallPreparer,
   type CheckedEvent,
+  type MutableBatch,
   type PreparedCall,
   snapshot,
 } from './runtime/prepare-call.ts'
-import { type CallResult, Publisher } from './runtime/publisher.ts'
+import { type CallOptions, type CallResult, Publisher } from './runtime/publisher.ts'
 import { TaskMemory } from './runtime/task-memory.ts'
 import { type BusStatus, StatusReader } from './status.ts'
 
@@ -70,6 +71,7 @@ export class Bus implements AsyncDisposable {
   readonly #options: ResolvedBusOptions
   readonly #topics: ReadonlyMap<string, AnyTopic>
   readonly #publisher: Publisher
+  readonly #publishDefaults: CallOptions
   readonly #preparer: CallPreparer
   readonly #ids: UuidV7Generator
   readonly #status: StatusReader
@@ -89,6 +91,7 @@ export class Bus implements AsyncDisposable {
     this.#ids = new UuidV7Generator(platform)
     this.#preparer = new CallPreparer(this.#ids, () => platform.clock.now())
     this.#publisher = new Publisher(engine, platform, options.publish)
+    this.#publishDefaults = { durability: options.durability, signal: undefined }
     this.#status = new StatusReader(engine, platform)
   }
 
@@ -103,8 +106,13 @@ export class Bus implements AsyncDisposable {
     attributes?: PublishAttributes,
     options?: PublishOptions,
   ): Promise<Receipt> {
-    const receipts = await this.publishMany([{ topic, data, attributes }], options)
-    return receipts[0]!
+    const settings = this.#resolvePublish(options)
+    const prepared = this.#prepare([{ topic, data, attributes }])
+    const call = prepared instanceof Promise ? await prepared : prepared
+    const startedMs = this.#startedMs()
+    const result = await this.#publisher.publish(call, settings)
+    this.#tellPublished(call, result, startedMs)
+    return receiptOf(call.batches[0]!, 0, result, 0)
   }
 
   /**
@@ -112,20 +120,15 @@ export class Bus implements AsyncDisposable {
    * An empty list is fine and does nothing.
    */
   async publishMany(events: readonly OutgoingEvent[], options?: PublishOptions): Promise<Receipt[]> {
-    this.#requireMayPublish()
     const settings = this.#resolvePublish(options)
     if (!Array.isArray(events)) throw invalidOption('events', 'an array of events', events)
     if (events.length === 0) return []
     if (events.length > limits.publishManyEventsMax) throw tooMany(events.length)
-    const checked = this.#checkSchemas(events)
-    const atOnce = !(checked instanceof Promise) && this.#checking === undefined
-    const call = atOnce ? this.#preparer.prepare(checked) : await this.#inTurn(checked)
-    const startedMs = this.#options.platform.clock.monotonic()
+    const prepared = this.#prepare(events)
+    const call = prepared instanceof Promise ? await prepared : prepared
+    const startedMs = this.#startedMs()
     const result = await this.#publisher.publish(call, settings)
-    if (channels.publish.hasSubscribers) {
-      const tookMs = this.#options.platform.clock.monotonic() - startedMs
-      channels.publish.publish({ events: call.events, duplicates: result.duplicates?.size ?? 0, tookMs })
-    }
+    this.#tellPublished(call, result, startedMs)
     return receiptsOf(call, result)
   }
 
@@ -315,11 +318,9 @@ export class Bus implements AsyncDisposable {
     )
   }
 
-  #resolvePublish(options: PublishOptions | undefined): {
-    durability: Durability
-    signal: AbortSignal | undefined
-  } {
-    if (options === undefined) return { durability: this.#options.durability, signal: undefined }
+  #resolvePublish(options: PublishOptions | undefined): CallOptions {
+    this.#requireMayPublish()
+    if (options === undefined) return this.#publishDefaults
     requireOptions('publish options', options)
     checkOptionNames('publish', options, ['durability', 'signal'])
     const { signal } = options
@@ -331,6 +332,23 @@ export class Bus implements AsyncDisposable {
       durability: oneOf('durability', options.durability, levels, this.#options.durability),
       signal,
     }
+  }
+
+  #prepare(events: readonly OutgoingEvent[]): PreparedCall | Promise<PreparedCall> {
+    const checked = this.#checkSchemas(events)
+    const atOnce = !(checked instanceof Promise) && this.#checking === undefined
+    return atOnce ? this.#preparer.prepare(checked) : this.#inTurn(checked)
+  }
+
+  /** When a publish began that somebody wants to hear of. */
+  #startedMs(): number | undefined {
+    return channels.publish.hasSubscribers ? this.#options.platform.clock.monotonic() : undefined
+  }
+
+  #tellPublished({ events }: PreparedCall, { duplicates }: CallResult, startedMs: number | undefined): void {
+    if (startedMs === undefined) return
+    const tookMs = this.#options.platform.clock.monotonic() - startedMs
+    channels.publish.publish({ events, duplicates: duplicates?.size ?? 0, tookMs })
   }
 
   #checkSchemas(
@@ -399,17 +417,22 @@ function receiptsOf(call: PreparedCall, result: CallResult): Receipt[] {
   const cursors = call.batches.map(() => 0)
   for (let i = 0; i < call.events; i++) {
     const b = call.batchOf[i]!
-    const { topic, partition, records } = call.batches[b]!
-    receipts[i] = {
-      topic,
-      partition,
-      offset: result.offsets[i]!,
-      id: records[cursors[b]!]!.id,
-      duplicate: result.duplicates?.has(i) ?? false,
-    }
+    receipts[i] = receiptOf(call.batches[b]!, cursors[b]!, result, i)
     cursors[b] = cursors[b]! + 1
   }
   return receipts
+}
+
+/** `index` is its place in the batch, `i` in the call. */
+function receiptOf(batch: MutableBatch, index: number, result: CallResult, i: number): Receipt {
+  const { topic, partition, records } = batch
+  return {
+    topic,
+    partition,
+    offset: result.offsets[i]!,
+    id: records[index]!.id,
+    duplicate: result.duplicates?.has(i) ?? false,
+  }
 }
 
 function tooMany(count: number): SemelError {

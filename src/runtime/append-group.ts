@@ -5,33 +5,29 @@ import type { PreparedCall } from './prepare-call.ts'
 /** Calls merged into one append group, and the way back from the group's batches to each call's events. */
 export interface AppendGroupBuilder {
   readonly batches: readonly AppendBatch[]
-  /** For each call: the group's batch that each of its own batches went to. */
-  readonly targets: readonly (readonly number[])[]
-  /** For each call: index in that batch where its records start. */
-  readonly starts: readonly (readonly number[])[]
+  /** For each batch of each call, in their order: the group's batch that it went to. */
+  readonly targets: readonly number[]
+  /** The same: index in that batch where its records start. */
+  readonly starts: readonly number[]
 }
 
 /** Merges calls partition by partition, in call order. A single call passes through untouched. */
 export function groupOf(calls: readonly PreparedCall[]): AppendGroupBuilder {
   if (calls.length === 1) {
     const { batches } = calls[0]!
-    return { batches, targets: [batches.map((_, b) => b)], starts: [batches.map(() => 0)] }
+    return { batches, targets: batches.map((_, b) => b), starts: batches.map(() => 0) }
   }
   const merged: MergedBatch[] = []
   const byTopic = new Map<string, (number | undefined)[]>()
-  const targets: number[][] = []
-  const starts: number[][] = []
+  const targets: number[] = []
+  const starts: number[] = []
   for (let c = 0; c < calls.length; c++) {
-    const callTargets: number[] = []
-    const callStarts: number[] = []
     for (const batch of calls[c]!.batches) {
       const target = findTarget(merged, byTopic, batch)
-      callTargets.push(target)
-      callStarts.push(merged[target]!.records.length)
+      targets.push(target)
+      starts.push(merged[target]!.records.length)
       merged[target]!.add(batch, c)
     }
-    targets.push(callTargets)
-    starts.push(callStarts)
   }
   return { batches: merged, targets, starts }
 }

@@ -1,7 +1,7 @@
 import type { AppendBatch } from '../engine/engine.ts'
 import { SemelError } from '../errors.ts'
 import { checkData } from '../event/check-data.ts'
-import { type EventRecord, JsonText, RawJson } from '../event/event.ts'
+import { type EventData, type EventRecord, JsonText, RawJson } from '../event/event.ts'
 import { type IdSource, makeRecord } from '../event/make-record.ts'
 import { partitionOfKey } from '../event/partition-of-key.ts'
 import type { PublishAttributes } from '../event/topic.ts'
@@ -28,16 +28,21 @@ export interface PreparedCall {
   /** Batch of each event, in the caller's order; its index follows from the order. */
   readonly batchOf: readonly number[]
   readonly events: number
-  readonly bytes: number
+  bytes: number
 }
 
 export interface MutableBatch extends AppendBatch {
-  readonly records: EventRecord[]
+  readonly records: OwnRecord[]
   fresh: boolean
+}
+
+interface OwnRecord extends EventRecord {
+  data: EventData
 }
 
 /** Rough bytes of an event beside its data, for queue bounds. */
 const envelopeBytes = 100
+const onlyBatch: readonly number[] = [0]
 
 /** Spreads keyless events over partitions in turn. */
 export class RoundRobin {
@@ -63,6 +68,7 @@ export class CallPreparer {
   }
 
   prepare(events: readonly CheckedEvent[]): PreparedCall {
+    if (events.length === 1) return this.#prepareOne(events[0]!)
     const now = this.#now()
     const batches: MutableBatch[] = []
     const batchOf = new Array<number>(events.length)
@@ -91,6 +97,15 @@ export class CallPreparer {
       bytes += envelopeBytes
     }
     return { batches, batchOf, events: events.length, bytes }
+  }
+
+  /** The same for most calls, without what finds the batch of each event. */
+  #prepareOne(event: CheckedEvent): PreparedCall {
+    const record = this.#record(event, this.#now(), 0)
+    const partition = this.#partition(record, event.topic)
+    const fresh = event.attributes?.id === undefined
+    const batch = { topic: event.topic.name, partition, records: [record], callOf: undefined, fresh }
+    return { batches: [batch], batchOf: onlyBatch, events: 1, bytes: envelopeBytes }
   }
 
   #record(event: CheckedEvent, now: number, index: number): EventRecord {
@@ -126,15 +141,15 @@ export function keyOf(event: {
 /** Replaces each record's data by its JSON text, so that its owner may change the data from now on. */
 export function snapshot(call: PreparedCall): PreparedCall {
   let bytes = 0
-  for (const batch of call.batches) {
-    for (let i = 0; i < batch.records.length; i++) {
-      const record = batch.records[i]!
+  for (const { records } of call.batches) {
+    for (const record of records) {
       const data = snapshotData(record.data)
       bytes += envelopeBytes + dataBytes(data)
-      batch.records[i] = { ...record, data }
+      record.data = data
     }
   }
-  return { ...call, bytes }
+  call.bytes = bytes
+  return call
 }
 
 /** A form of checked data that no later change by its owner can reach. */

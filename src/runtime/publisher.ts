@@ -85,14 +85,19 @@ export class Publisher {
   }
 
   /** Appends one prepared call. Must be called in the order the caller published. */
-  async publish(call: PreparedCall, options: CallOptions): Promise<CallResult> {
-    this.#requireOpen()
-    if (options.signal?.aborted) throw aborted(options.signal, 'not-applied')
-    if (this.#mayGoDirect(call)) return await this.#send(call, options)
-    const kept = snapshot(call)
-    if (!this.#isFull(kept)) return await this.#send(kept, options)
-    this.#requireMayWait()
-    return await this.#sendWhenRoom(kept, options)
+  // No async function: each event of many small calls would pay for one more promise and its turns.
+  publish(call: PreparedCall, options: CallOptions): Promise<CallResult> {
+    try {
+      this.#requireOpen()
+      if (options.signal?.aborted) throw aborted(options.signal, 'not-applied')
+      if (this.#mayGoDirect(call)) return this.#send(call, options)
+      const kept = snapshot(call)
+      if (!this.#isFull(kept)) return this.#send(kept, options)
+      this.#requireMayWait()
+      return this.#sendWhenRoom(kept, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Waits until nothing is queued or in flight; then every later call fails with BUS_CLOSED. */
@@ -304,10 +309,12 @@ export class Publisher {
   }
 
   #settleGroup(calls: readonly QueuedCall[], builder: AppendGroupBuilder, result: AppendResult): void {
+    let at = 0
     for (let c = 0; c < calls.length; c++) {
       const queued = calls[c]!
       const failure = result.failures.get(c)
-      settle(queued, failure ?? callResult(queued.call, builder, c, result.batches))
+      settle(queued, failure ?? callResult(queued.call, builder, at, result.batches))
+      at += queued.call.batches.length
     }
   }
 
@@ -356,19 +363,19 @@ function settle(queued: QueuedCall, result: CallResult | Error): void {
   else queued.resolve(result)
 }
 
+/** `at`: where the call's batches are among those of all calls. */
 function callResult(
   call: PreparedCall,
-  builder: AppendGroupBuilder,
-  callNumber: number,
+  { targets, starts }: AppendGroupBuilder,
+  at: number,
   appended: readonly AppendedBatch[],
 ): CallResult {
   const offsets = new Array<number>(call.events)
   let duplicates: Set<number> | undefined
-  const cursors = builder.starts[callNumber]!.slice()
-  const targets = builder.targets[callNumber]!
+  const cursors = starts.slice(at, at + call.batches.length)
   for (let i = 0; i < call.events; i++) {
     const own = call.batchOf[i]!
-    const batch = appended[targets[own]!]!
+    const batch = appended[targets[at + own]!]!
     const index = cursors[own]!
     cursors[own] = index + 1
     offsets[i] = batch.offsets === undefined ? batch.firstOffset + index : batch.offsets[index]!
