@@ -156,6 +156,7 @@ export class DedupIndex {
 
   /** The frozen ids are sealed now. */
   thaw(): void {
+    this.#frozen?.ids.release()
     this.#frozen = undefined
   }
 

@@ -25,11 +25,11 @@ interface Overflow {
  * compares ids. Entries may have a mark (`marks.ts`), 16 bytes more a slot once one has.
  */
 export class HotIds {
-  #hi: Uint32Array
-  #lo: Uint32Array
-  #places: Float64Array
+  #hi: Uint32Array<ArrayBuffer>
+  #lo: Uint32Array<ArrayBuffer>
+  #places: Float64Array<ArrayBuffer>
   /** Absent while no entry has a mark. */
-  #marks: Marks | undefined
+  #marks: Uint32Array<ArrayBuffer> | undefined
   #bits: number
   #size = 0
   #longestMove = 0
@@ -116,6 +116,15 @@ export class HotIds {
   /** Takes back an `add` of a transaction that was rolled back. */
   undo(hi: number, lo: number, place: number): void {
     this.replace(hi, lo, place, undone, noMark, 0)
+  }
+
+  /**
+   * Gives the memory back; it must not be used any more. A collection of garbage would come late: the writer's heap is small, and
+   * the megabytes of such tables are not on it.
+   */
+  release(): void {
+    for (const { buffer } of [this.#hi, this.#lo, this.#places]) buffer.transfer(0)
+    this.#marks?.buffer.transfer(0)
   }
 
   /** Slots in all: the bound for `visit`. */
