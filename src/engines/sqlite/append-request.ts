@@ -11,7 +11,7 @@ export class IncomingRow extends BatchBytes {
   expired: Map<number, number> | undefined
 
   constructor({ head, body, count }: WireRow, first: number, format: IdFormat) {
-    super(Buffer.from(head), Buffer.from(body), count, format)
+    super(bufferOf(head), bufferOf(body), count, format)
     this.first = first
   }
 
@@ -41,4 +41,8 @@ export function incomingBatch(tables: LogTables, wire: WireBatch): IncomingBatch
     count += row.count
   }
   return { wire, topic, head, rows, count }
+}
+
+function bufferOf({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
 }

@@ -17,6 +17,7 @@ import { QuickPlanner } from './quick-plan.ts'
 import { rememberRow } from './remember-row.ts'
 import { checksumOn, headChecksum } from './stored-row.ts'
 import type { TopicSeals } from './topic-seals.ts'
+import { utf8Rows } from './utf8-block.ts'
 import type { AppendReply, AppendRequest, WireAppended, WireBatch } from './writer-protocol.ts'
 
 /** A row is encoded anew if more of it than this would be dead weight. */
@@ -196,8 +197,8 @@ export class LogWriter {
   #withoutSkipped(row: IncomingRow, skips: readonly number[]): IncomingRow {
     const skipped = new Set(skips)
     const records = row.records.filter((_, i) => !skipped.has(i))
-    const wire = { ...encodeBatch(records), count: records.length }
-    return new IncomingRow(wire, row.first, this.#tables.idFormat)
+    const [wire] = utf8Rows([{ ...encodeBatch(records), count: records.length }])
+    return new IncomingRow(wire!, row.first, this.#tables.idFormat)
   }
 }
 

@@ -28,7 +28,7 @@ import { orAborted } from '../../platform/wait.ts'
 import { AppendWatch } from './append-watch.ts'
 import { appendedOf } from './batch-outcome.ts'
 import { openForReading } from './database-file.ts'
-import { toUnitRequest, toWireBatch } from './encode-request.ts'
+import { toUnitRequest, toWireBatches } from './encode-request.ts'
 import { sqliteFacts } from './facts.ts'
 import { LogReader } from './log-reader.ts'
 import { fromWire, openError, readError } from './sqlite-errors.ts'
@@ -101,7 +101,7 @@ export class SqliteEngine implements Engine {
   async append(group: AppendGroup, options: AppendOptions): Promise<AppendResult> {
     const { calls, failuresSeen } = group
     const { hasMarks } = this.#file.writer
-    const batches = group.batches.map((batch) => toWireBatch(batch, hasMarks))
+    const batches = toWireBatches(group.batches, hasMarks)
     const { durability } = options
     const reply = await this.#file.writer.request({ op: 'append', calls, failuresSeen, durability, batches })
     assert(typeof reply === 'object' && 'failures' in reply, 'an append is answered with offsets')

@@ -4,6 +4,7 @@ import { SemelError } from '../../errors.ts'
 import type { Platform, Timer } from '../../platform/platform.ts'
 import { fromWire } from './sqlite-errors.ts'
 import { sqliteLimits } from './sqlite-limits.ts'
+import { blockOf } from './utf8-block.ts'
 import type {
   FromWriter,
   SessionRequest,
@@ -104,7 +105,7 @@ export class WriterClient {
       if (this.#pending.size === 0) this.#worker.ref()
       this.#pending.set(id, { resolve, reject, dueMs: clock.monotonic() + sqliteLimits.requestMsMax })
       this.#watchLateness()
-      this.#worker.postMessage(message)
+      this.#worker.postMessage(message, movedWith(request))
     })
   }
 
@@ -158,6 +159,13 @@ export class WriterClient {
     for (const [, { reject }] of this.#pending.entries()) reject(unknown)
     this.#pending.clear()
   }
+}
+
+/** What the writer has from now on, and this thread no more. */
+function movedWith(request: ToWriter['request']): ArrayBuffer[] {
+  const carrier = request.op === 'finish' ? request.unit : request
+  const block = 'batches' in carrier ? blockOf(carrier.batches) : undefined
+  return block === undefined ? [] : [block]
 }
 
 function late(): SemelError {

@@ -44,10 +44,11 @@ export interface WireBatch {
   readonly fresh: boolean
 }
 
+/** A row's texts as UTF-8, in memory that came with the request. */
 export interface WireRow {
   readonly count: number
-  readonly head: string
-  readonly body: string
+  readonly head: Uint8Array<ArrayBuffer>
+  readonly body: Uint8Array<ArrayBuffer>
 }
 
 export interface UnitRequest {

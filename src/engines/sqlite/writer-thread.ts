@@ -8,6 +8,7 @@ import { openForWriting } from './database-file.ts'
 import { toWire } from './sqlite-errors.ts'
 import { sqliteLimits } from './sqlite-limits.ts'
 import { UserSession } from './user-session.ts'
+import { blockOf } from './utf8-block.ts'
 import { type Timed, Writer } from './writer.ts'
 import type {
   SessionRequest,
@@ -136,6 +137,7 @@ export class WriterThread {
     const answers = this.#writer.run(requests)
     assert(answers.length === ids.length, 'every request is answered')
     this.#port.postMessage(ids.map((id, i) => ({ id, ...answers[i]! })))
+    for (const { request } of requests) freeRows(request)
     crashPoint('writer.replied')
   }
 
@@ -195,6 +197,11 @@ export class WriterThread {
     this.#answer({ id })
     this.#port.close()
   }
+}
+
+/** Collections of garbage come late where little of it is on the heap. */
+function freeRows(request: WriteRequest): void {
+  if ('batches' in request) blockOf(request.batches)?.transfer(0)
 }
 
 function bytesOf(request: ToWriter['request']): number {

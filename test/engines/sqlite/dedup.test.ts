@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { appendedOf, offsetIn } from '../../../src/engines/sqlite/batch-outcome.ts'
-import { toWireBatch } from '../../../src/engines/sqlite/encode-request.ts'
+import { toWireBatches } from '../../../src/engines/sqlite/encode-request.ts'
 import { batch, newFile, newFileOfFormat1, record, WriterRig } from './rig.ts'
 
 const windowMs = 20_000
@@ -167,7 +167,7 @@ class World {
     const task = { group: 'g', topic: 'orders', partition: at }
     this.rig.run({ op: 'acquire', task, member: 'm', leaseMs: 1_000, observedEpoch: 0 })
     const impossible = { store: 's', keys: ['k'], values: [Symbol('no text') as unknown as string] }
-    const batches = [toWireBatch(batch(records, 'orders', at))]
+    const batches = toWireBatches([batch(records, 'orders', at)])
     const unit = { op: 'unit', task, epoch: 1, from: undefined, to: 1, logId: 'x', batches } as const
     assert.throws(() => this.rig.run({ ...unit, state: [impossible] }))
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { after } from 'node:test'
 import type { AppendBatch } from '../../../src/engine/engine.ts'
 import { openForWriting } from '../../../src/engines/sqlite/database-file.ts'
-import { toWireBatch } from '../../../src/engines/sqlite/encode-request.ts'
+import { toWireBatches } from '../../../src/engines/sqlite/encode-request.ts'
 import type { IdLimits } from '../../../src/engines/sqlite/id-keeper.ts'
 import { sqliteLimits } from '../../../src/engines/sqlite/sqlite-limits.ts'
 import { Writer } from '../../../src/engines/sqlite/writer.ts'
@@ -83,7 +83,7 @@ export class WriterRig {
   }
 
   append(batches: readonly AppendBatch[], calls = 1): AppendReply {
-    const wire = batches.map((list) => toWireBatch(list, this.idFormat.uuid !== undefined))
+    const wire = toWireBatches(batches, this.idFormat.uuid !== undefined)
     const failuresSeen = Number.POSITIVE_INFINITY
     return this.run({ op: 'append', calls, failuresSeen, durability: 'memory', batches: wire }) as AppendReply
   }
