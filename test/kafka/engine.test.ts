@@ -10,7 +10,7 @@ import type {
   Done,
   Message,
 } from '../../src/engines/kafka/client-types.ts'
-import { type ContentMode, kafka } from '../../src/engines/kafka/index.ts'
+import { type ContentMode, type KafkaOptions, kafka } from '../../src/engines/kafka/index.ts'
 import { type EventRecord, RawJson, type StoredEvent } from '../../src/event/event.ts'
 import { hasCode, isSemelError } from '../../src/index.ts'
 import { realPlatform } from '../../src/platform/real-platform.ts'
@@ -54,11 +54,16 @@ async function opened(
   prefix: string,
   client: ClientModule = rdkafka,
   contentMode: ContentMode = 'binary',
+  settings: KafkaOptions['settings'] = {},
 ): Promise<Engine> {
-  const engine = guardEngine(kafka({ brokers: broker.bootstrap, prefix, client, contentMode, acceptUnsafe }))
+  const reach = { brokers: broker.bootstrap, settings, acceptUnsafe }
+  const engine = guardEngine(kafka({ ...reach, prefix, client, contentMode }))
   await engine.open({ platform: realPlatform, durability: 'fsync', member: 'm' })
   return engine
 }
+
+/** Publishing is left to the client. */
+const compressing = { 'compression.type': 'lz4' }
 
 async function opening(): Promise<{ engine: Engine; prefix: string }> {
   const prefix = `engine${++logs}.`
@@ -231,7 +236,7 @@ test('records of earlier versions, which name the kind of all data, are read as 
   await engine.close()
 })
 
-test('an event that a broker has, but says not where, is neither acknowledged at no place nor failed: its fate is unknown (P1)', async () => {
+test('an event that a broker has, but says the client not where, is neither acknowledged at no place nor failed: its fate is unknown (P1)', async () => {
   let isForgetful = false
   class ForgetfulProducer extends rdkafka.Producer {
     override on(name: string, listener: (error: unknown, report: DeliveryReport) => void): this {
@@ -241,7 +246,8 @@ test('an event that a broker has, but says not where, is neither acknowledged at
       })
     }
   }
-  const engine = await opened(`engine${++logs}.`, { ...rdkafka, Producer: ForgetfulProducer })
+  const client = { ...rdkafka, Producer: ForgetfulProducer }
+  const engine = await opened(`engine${++logs}.`, client, 'binary', compressing)
   await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
   isForgetful = true
   const isUnknown = (error: unknown) => isSemelError(error) && error.retryable && error.outcome === 'unknown'
@@ -383,7 +389,7 @@ test('a member that leaves in the middle of a handover closes its consumer: noth
   }
 })
 
-test('who publishes and who registers something at the same time share one producer, which keeps their order (P2)', async () => {
+test('who publishes with the client and who registers something at the same time share one producer, which keeps their order (P2)', async () => {
   const { engine: first, prefix } = await opening()
   await first.close()
   let producers = 0
@@ -393,7 +399,7 @@ test('who publishes and who registers something at the same time share one produ
       if (config['transactional.id'] === undefined) producers++
     }
   }
-  const engine = await opened(prefix, { ...rdkafka, Producer: CountedProducer })
+  const engine = await opened(prefix, { ...rdkafka, Producer: CountedProducer }, 'binary', compressing)
   await engine.declareTopics([{ name: 'orders', partitions: 1, dedupWindowMs: 0 }])
   assert.equal(producers, 0)
   const batch = { topic: 'orders', partition: 0, records: [record('a')], callOf: undefined, fresh: false }

@@ -60,8 +60,8 @@ export class BrokerConnection {
   }
 
   /** The answer's body. Written before the connection stands, it waits with it. */
-  async ask(request: WireRequest): Promise<Reader> {
-    const frame = await this.#exchange(encodeRequest(request, ++this.#sent, clientId))
+  async ask(request: WireRequest, timeoutMs = this.#timeoutMs): Promise<Reader> {
+    const frame = await this.#exchange(encodeRequest(request, ++this.#sent, clientId), timeoutMs)
     const answer = new Reader(frame)
     answer.int32() // correlation id: one request is under way at a time
     if (request.flexible !== false) answer.tags()
@@ -76,14 +76,14 @@ export class BrokerConnection {
     this.#socket.destroy()
   }
 
-  #exchange(frame: Buffer): Promise<Buffer> {
+  #exchange(pieces: readonly Buffer[], timeoutMs: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) {
         reject(this.#failure)
         return
       }
-      const timer = this.#platform.timers.after(this.#timeoutMs, () => {
-        this.#fail(new BrokerError(timedOut, `no answer for ${this.#timeoutMs} ms`))
+      const timer = this.#platform.timers.after(timeoutMs, () => {
+        this.#fail(new BrokerError(timedOut, `no answer for ${timeoutMs} ms`))
       })
       const settled =
         <T>(settle: (value: T) => void) =>
@@ -93,7 +93,9 @@ export class BrokerConnection {
           settle(value)
         }
       this.#waiting = { resolve: settled(resolve), reject: settled(reject) }
-      this.#socket.write(frame)
+      this.#socket.cork()
+      for (const piece of pieces) this.#socket.write(piece)
+      this.#socket.uncork()
     })
   }
 

@@ -1,3 +1,4 @@
+import type { Outcome } from '../../errors.ts'
 import type { DeliveryReport, Producer } from './client-types.ts'
 import type { EncodedEvent } from './encode-event.ts'
 
@@ -15,30 +16,50 @@ export interface OutgoingRecord {
   readonly headers?: EncodedEvent['headers']
 }
 
-/** What becomes of records that were handed to the client together: each gets an offset or an error. */
+interface Failure {
+  readonly batch: number
+  readonly index: number
+  readonly error: Error
+  readonly outcome: Outcome
+}
+
+/** What becomes of records that were handed over together: each gets an offset or an error. */
 export class Delivery {
   /** By batch and record; -1 where there is none yet, or never will be. */
   readonly offsets: readonly number[][]
-  /** Errors by batch and record, of those that failed. */
-  readonly failures: { readonly batch: number; readonly index: number; readonly error: Error }[] = []
+  readonly failures: Failure[] = []
   readonly done: Promise<void>
   #left = 0
   #end!: () => void
 
-  constructor(batches: readonly OutgoingBatch[]) {
-    this.offsets = batches.map(({ records }) => new Array<number>(records.length).fill(-1))
-    for (const { records } of batches) this.#left += records.length
+  /** `counts`: how many records each batch has. */
+  constructor(counts: readonly number[]) {
+    this.offsets = counts.map((count) => new Array<number>(count).fill(-1))
+    for (const count of counts) this.#left += count
     this.done = new Promise((resolve) => {
       this.#end = resolve
     })
     if (this.#left === 0) this.#end()
   }
 
-  settle(batch: number, index: number, error: Error | null, offset: number): void {
-    if (error) this.failures.push({ batch, index, error })
-    else if (offset < 0) this.failures.push({ batch, index, error: placeless() })
-    else this.offsets[batch]![index] = offset
-    this.#left -= 1
+  /** Records `from` to `from + count` of a batch are written, the first of them at this offset. */
+  written(batch: number, from: number, count: number, offset: number): void {
+    if (offset < 0) {
+      this.failed(batch, from, count, placeless(), 'unknown')
+      return
+    }
+    const offsets = this.offsets[batch]!
+    for (let i = 0; i < count; i++) offsets[from + i] = offset + i
+    this.#pass(count)
+  }
+
+  failed(batch: number, from: number, count: number, error: Error, outcome: Outcome): void {
+    for (let i = 0; i < count; i++) this.failures.push({ batch, index: from + i, error, outcome })
+    this.#pass(count)
+  }
+
+  #pass(count: number): void {
+    this.#left -= count
     if (this.#left === 0) this.#end()
   }
 }
@@ -62,7 +83,8 @@ export function listenForReports(producer: Producer): void {
   producer.on('delivery-report', (error: Error | null, { opaque, offset }: DeliveryReport) => {
     // What comes back is what `send` gave.
     const { delivery, batch, index } = opaque as Ticket
-    delivery.settle(batch, index, error, offset)
+    if (error) delivery.failed(batch, index, 1, error, 'unknown')
+    else delivery.written(batch, index, 1, offset)
   })
 }
 
@@ -81,7 +103,7 @@ export function sendUnreported(producer: Producer, batches: readonly OutgoingStr
 
 /** Hands all records to the client. What it refuses at once is a failure like any other. */
 export function send(producer: Producer, batches: readonly OutgoingBatch[]): Delivery {
-  const delivery = new Delivery(batches)
+  const delivery = new Delivery(batches.map(({ records }) => records.length))
   for (const [b, { topic, partition, records }] of batches.entries()) {
     for (let i = 0; i < records.length; i++) {
       const { key, value, headers } = records[i]!
@@ -89,7 +111,8 @@ export function send(producer: Producer, batches: readonly OutgoingBatch[]): Del
       try {
         producer.produce(topic, partition, value, key, null, ticket, headers)
       } catch (error) {
-        delivery.settle(b, i, error instanceof Error ? error : new Error(String(error)), -1)
+        // Refused at once, so nobody has got it.
+        delivery.failed(b, i, 1, error instanceof Error ? error : new Error(String(error)), 'not-applied')
       }
     }
   }

@@ -29,7 +29,8 @@ const bytesType = 'application/octet-stream'
 /** Shared by all records that have them. */
 const versionHeader = { ce_specversion: '1.0' }
 const jsonTypeHeader = { 'content-type': jsonType }
-const structuredHeaders: Headers = [{ 'content-type': 'application/cloudevents+json; charset=UTF-8' }]
+export const structuredType = 'application/cloudevents+json; charset=UTF-8'
+const structuredHeaders: Headers = [{ 'content-type': structuredType }]
 
 export function encoderOf(mode: ContentMode): (record: EventRecord) => EncodedEvent {
   if (mode === 'binary') return encodeBinary
@@ -37,12 +38,16 @@ export function encoderOf(mode: ContentMode): (record: EventRecord) => EncodedEv
 }
 
 /** Text that is kept byte for byte, bytes, and data that is called something else than JSON stay bare in the value. */
-function isStructurable({ data, attributes }: EventRecord): boolean {
+export function isStructurable({ data, attributes }: EventRecord): boolean {
   const given = attributes?.datacontenttype
   return kindOf(data) === 'json' && (given === undefined || jsonLike.test(given))
 }
 
-function encodeStructured({ id, source, type, time, key, data, attributes }: EventRecord): EncodedEvent {
+function encodeStructured(record: EventRecord): EncodedEvent {
+  return { key: record.key, value: Buffer.from(structuredText(record)), headers: structuredHeaders }
+}
+
+export function structuredText({ id, source, type, time, data, attributes }: EventRecord): string {
   let members = `"specversion":"1.0","id":${JSON.stringify(id)},"source":${JSON.stringify(source)},"type":${JSON.stringify(type)},"time":"${timeText(time)}"`
   if (attributes !== undefined) {
     for (const name of attributeNames) {
@@ -51,11 +56,7 @@ function encodeStructured({ id, source, type, time, key, data, attributes }: Eve
       if (value !== undefined) members += `,"${name}":${JSON.stringify(String(value))}`
     }
   }
-  return {
-    key,
-    value: Buffer.from(`{${members},"data":${jsonText(data)}}`),
-    headers: structuredHeaders,
-  }
+  return `{${members},"data":${jsonText(data)}}`
 }
 
 function encodeBinary({ id, source, type, time, key, data, attributes }: EventRecord): EncodedEvent {
@@ -66,7 +67,9 @@ function encodeBinary({ id, source, type, time, key, data, attributes }: EventRe
     typeHeader(type),
     timeHeader(timeText(time)),
   ]
-  addDataHeaders(headers, kindOf(data), attributes?.datacontenttype)
+  const { contentType, kind } = saidOf(kindOf(data), attributes?.datacontenttype)
+  headers.push(contentType === jsonType ? jsonTypeHeader : { 'content-type': contentType })
+  if (kind !== undefined) headers.push({ [kindHeader]: kind })
   if (attributes !== undefined) {
     for (const name of attributeNames) {
       const value = attributes[name]
@@ -76,13 +79,16 @@ function encodeBinary({ id, source, type, time, key, data, attributes }: EventRe
   return { key, value: dataBytes(data), headers }
 }
 
-function addDataHeaders(headers: Header[], kind: DataKind, given: string | undefined): void {
-  if (kind === 'json' && given === undefined) {
-    headers.push(jsonTypeHeader)
-    return
+/** What headers say of data: plain JSON without a content type needs no kind. */
+export function saidOf(
+  kind: DataKind,
+  given: string | undefined,
+): { readonly contentType: string; readonly kind: string | undefined } {
+  if (kind === 'json' && given === undefined) return { contentType: jsonType, kind: undefined }
+  return {
+    contentType: given ?? (kind === 'bytes' ? bytesType : jsonType),
+    kind: given === undefined ? kind : `${kind}, typed`,
   }
-  headers.push({ 'content-type': given ?? (kind === 'bytes' ? bytesType : jsonType) })
-  headers.push({ [kindHeader]: given === undefined ? kind : `${kind}, typed` })
 }
 
 type Header = Headers[number]
@@ -104,9 +110,9 @@ const sourceHeader = lastOf((source) => ({ ce_source: source }))
 const typeHeader = lastOf((type) => ({ ce_type: type }))
 const timeHeader = lastOf((time) => ({ ce_time: time }))
 
-type DataKind = 'json' | 'raw' | 'bytes'
+export type DataKind = 'json' | 'raw' | 'bytes'
 
-function kindOf(data: unknown): DataKind {
+export function kindOf(data: unknown): DataKind {
   if (data instanceof RawJson) return 'raw'
   return data instanceof Uint8Array ? 'bytes' : 'json'
 }
@@ -117,7 +123,7 @@ let lastTime = 0
 let lastTimeText = ''
 
 /** Most events have the time of the one before. */
-function timeText(time: number): string {
+export function timeText(time: number): string {
   if (time !== lastTime || lastTimeText === '') {
     lastTime = time
     lastTimeText = new Date(time).toISOString()
@@ -125,7 +131,13 @@ function timeText(time: number): string {
   return lastTimeText
 }
 
+/** What stands bare in the value of a record: a text, or bytes that are still their owner's. */
+export function bareData(data: unknown): string | Uint8Array {
+  if (data instanceof Uint8Array) return data
+  return data instanceof RawJson ? data.text : jsonText(data)
+}
+
 function dataBytes(data: unknown): Buffer {
-  if (data instanceof Uint8Array) return Buffer.from(data)
-  return Buffer.from(data instanceof RawJson ? data.text : jsonText(data))
+  const bare = bareData(data)
+  return typeof bare === 'string' ? Buffer.from(bare) : Buffer.from(bare)
 }

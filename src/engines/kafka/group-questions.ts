@@ -65,9 +65,15 @@ export async function describeGroup(cluster: Cluster, group: string): Promise<Gr
   })
 }
 
-/** The broker that leads a group (FindCoordinator). */
-export async function coordinatorOf(ask: Ask, group: string): Promise<BrokerAddress> {
-  const body = Buffer.concat([wire.int8(0), wire.array([wire.text(group)]), wire.noTags])
+const coordinated = { group: 0, transaction: 1 } as const
+
+/** The broker that leads a group, or the transactions of an id (FindCoordinator). */
+export async function coordinatorOf(
+  ask: Ask,
+  name: string,
+  kind: keyof typeof coordinated = 'group',
+): Promise<BrokerAddress> {
+  const body = Buffer.concat([wire.int8(coordinated[kind]), wire.array([wire.text(name)]), wire.noTags])
   const answer = await ask({ apiKey: 10, version: 4, body })
   answer.int32()
   const [found] = answer.array(() => {

@@ -24,8 +24,11 @@ import type { Platform } from '../../platform/platform.ts'
 import { AppendWatch } from './append-watch.ts'
 import { brokerAccess } from './broker-access.ts'
 import { Clients, loadClient } from './client.ts'
+import { ClientProducers } from './client-producers.ts'
 import type { Admin, ClientModule, Config } from './client-types.ts'
 import { Cluster } from './cluster.ts'
+import type { DirectParts } from './direct-consumer.ts'
+import { DirectProducers } from './direct-producers.ts'
 import { type ContentMode, encoderOf } from './encode-event.ts'
 import { kafkaFacts } from './facts.ts'
 import { fetchKey, fetchVersion } from './fetch-question.ts'
@@ -40,7 +43,8 @@ import { LocalState } from './local-state.ts'
 import { LogEnds } from './log-ends.ts'
 import type { OwnedTask } from './owned-task.ts'
 import { PartitionReader } from './partition-reader.ts'
-import { Publisher } from './publisher.ts'
+import type { PreparedBatch, Producers } from './producers.ts'
+import { type IsCommitted, Publisher } from './publisher.ts'
 import { Registry } from './registry.ts'
 import { Safety, type UnsafeSetting } from './safety.ts'
 import { StandbyCopies } from './standby-copies.ts'
@@ -69,7 +73,7 @@ interface Opened {
   readonly admin: Admin
   readonly cluster: Cluster
   readonly reader: PartitionReader
-  readonly publisher: Publisher
+  readonly publisher: Pick<Publisher, 'append' | 'close'>
   readonly log: KafkaLog
   readonly ends: LogEnds
   readonly registry: Registry
@@ -129,13 +133,17 @@ export class KafkaEngine implements Engine {
       return (await log.firstFrom(topic, partition, offset))?.offset === offset
     }
     const transactionalId = names.publisherId(uniqueName(context.platform))
-    const publisher = new Publisher(
+    const withoutClient = isCompressing(shared) ? undefined : direct
+    const publisherParts = {
       clients,
       names,
       topics,
-      { transactionalId, transactionTimeoutMs, encode },
+      cluster,
+      transactionTimeoutMs,
+      transactionalId,
       isCommitted,
-    )
+    }
+    const publisher = publisherOf(publisherParts, withoutClient, this.#settings.contentMode)
     const registry = new Registry(names, reader, publisher)
     const log = new KafkaLog({ clients, names, topics, ends, reader, registry, safety })
     const local = LocalState.open(this.#settings.stateDirectory)
@@ -326,6 +334,35 @@ async function offeredProtocol(cluster: Cluster, names: KafkaNames): Promise<'co
     if (hasCode(error, 'UNSUPPORTED')) return 'consumer'
     throw translated(error, 'asking for the group protocol', 'not-applied')
   }
+}
+
+interface PublisherParts {
+  readonly clients: Clients
+  readonly names: KafkaNames
+  readonly topics: TopicTable
+  readonly cluster: Cluster
+  readonly transactionTimeoutMs: number
+  readonly transactionalId: string
+  readonly isCommitted: IsCommitted
+}
+
+function publisherOf(
+  parts: PublisherParts,
+  direct: DirectParts | undefined,
+  contentMode: ContentMode,
+): Pick<Publisher, 'append' | 'write' | 'close'> {
+  const { clients, names, topics, transactionTimeoutMs, transactionalId, isCommitted } = parts
+  const publisher = <B extends PreparedBatch>(producers: Producers<B>) =>
+    new Publisher(producers, names, topics, transactionalId, isCommitted)
+  if (direct === undefined)
+    return publisher(new ClientProducers(clients, transactionTimeoutMs, encoderOf(contentMode)))
+  const { known, operationMs } = clients
+  return publisher(new DirectProducers({ ...parts, ...direct, known, operationMs, contentMode }))
+}
+
+/** Only the client compresses. */
+function isCompressing(settings: Config): boolean {
+  return ['compression.codec', 'compression.type'].some((name) => (settings[name] ?? 'none') !== 'none')
 }
 
 /** Whether records can be fetched without the client: from these brokers, and with these settings. */

@@ -12,6 +12,14 @@ export const kafkaLimits = {
   /** Largest record of a topic that Semel creates: an event of the largest size with all its attributes. */
   recordBytesMax: 4 * mib,
   queuedRecordsMax: 500_000,
+  /** Records that are written as one batch, so whole or not at all: what every broker takes that was not told otherwise. */
+  batchBytesMax: 1_000_000,
+  /** Batches of several partitions that travel in one request, and one more. */
+  produceBytesMax: 8 * mib,
+  /** A broker says so when its replicas take longer than this: before it counts as silent. */
+  replicasMs: 4 * second,
+  /** How soon a batch is sent again that a broker refused for now. */
+  produceRetryMs: 20,
 
   /**
    * A request that a broker leaves unanswered for so long is sent again, to whoever leads then. librdkafka's own minute

@@ -20,7 +20,7 @@ export class KnownBrokers {
   }
 
   /** What the latest client has heard when it connected takes the place of what was heard before. */
-  learn({ brokers }: Metadata): void {
+  learn({ brokers }: Pick<Metadata, 'brokers'>): void {
     if (brokers.length > 0) this.#told = brokers.map(({ host, port }) => ({ host, port }))
   }
 

@@ -24,11 +24,11 @@ export type RegistryEntry = RegisteredTopic | RegisteredGroup
 export class Registry {
   readonly #names: KafkaNames
   readonly #reader: PartitionReader
-  readonly #publisher: Publisher
+  readonly #publisher: Pick<Publisher, 'write'>
   readonly #entries = new Map<string, RegistryEntry>()
   #offset = 0
 
-  constructor(names: KafkaNames, reader: PartitionReader, publisher: Publisher) {
+  constructor(names: KafkaNames, reader: PartitionReader, publisher: Pick<Publisher, 'write'>) {
     this.#names = names
     this.#reader = reader
     this.#publisher = publisher

@@ -2,28 +2,49 @@
 export interface WireRequest {
   readonly apiKey: number
   readonly version: number
-  readonly body: Buffer
+  /** In pieces where putting them together would copy much. */
+  readonly body: Buffer | readonly Buffer[]
   /** Absent: this version has compact lengths and tag sections, in its headers too. `false`: it has not. */
   readonly flexible?: false
 }
 
-/** A request as it goes over the connection, its length first. */
+/** A request as it goes over the connection, its length first, in pieces. */
 export function encodeRequest(
   { apiKey, version, body, flexible }: WireRequest,
   correlation: number,
   client: string,
-): Buffer {
+): Buffer[] {
+  const pieces: readonly Buffer[] = Buffer.isBuffer(body) ? [body] : body
+  const bodyLength = pieces.reduce((sum, { length }) => sum + length, 0)
   const clientId = Buffer.from(client)
   const tags = flexible === false ? 0 : 1
   const header = Buffer.alloc(4 + 2 + 2 + 4 + 2 + clientId.length + tags)
-  header.writeInt32BE(header.length - 4 + body.length, 0)
+  header.writeInt32BE(header.length - 4 + bodyLength, 0)
   header.writeInt16BE(apiKey, 4)
   header.writeInt16BE(version, 6)
   header.writeInt32BE(correlation, 8)
   header.writeInt16BE(clientId.length, 12)
   clientId.copy(header, 14)
-  return Buffer.concat([header, body])
+  return joined([header, ...pieces])
 }
+
+/** Small pieces are put together, as each that is written costs a call; large ones stay as they are. */
+function joined(pieces: readonly Buffer[]): Buffer[] {
+  const all: Buffer[] = []
+  let small: Buffer[] = []
+  for (const piece of pieces) {
+    if (piece.length < largePieceBytes) {
+      small.push(piece)
+      continue
+    }
+    all.push(Buffer.concat(small), piece)
+    small = []
+  }
+  all.push(Buffer.concat(small))
+  return all
+}
+
+const largePieceBytes = 4096
 
 /** Reads an answer field by field, in the order of Kafka's message definitions. */
 export class Reader {
@@ -97,6 +118,11 @@ export class Reader {
 
 export const wire = {
   int8: (value: number) => Buffer.from([value & 0xff]),
+  int16(value: number): Buffer {
+    const bytes = Buffer.alloc(2)
+    bytes.writeInt16BE(value)
+    return bytes
+  },
   int32(value: number): Buffer {
     const bytes = Buffer.alloc(4)
     bytes.writeInt32BE(value)
@@ -119,6 +145,8 @@ export const wire = {
   bytes: (value: Buffer) => Buffer.concat([varint(value.length + 1), value]),
   array: (items: readonly Buffer[] | undefined) =>
     Buffer.concat([varint(items === undefined ? 0 : items.length + 1), ...(items ?? [])]),
+  /** What an array of so many items, or of so many bytes, begins with. */
+  arrayOf: (length: number) => varint(length + 1),
   noTags: Buffer.from([0]),
 }
 

@@ -8,7 +8,7 @@ export type { ActiveProducer, OpenTransaction } from '../../../src/engines/kafka
 
 // The engine's own questions, each over a connection of its own to one broker on loopback.
 
-async function ask<T>(
+export async function asking<T>(
   port: number,
   question: (ask: questions.Ask) => Promise<T>,
   access: BrokerAccess = { tls: undefined, sasl: undefined },
@@ -23,19 +23,20 @@ async function ask<T>(
 }
 
 export const liveBrokers = async (port: number, access?: BrokerAccess): Promise<number[]> =>
-  (await ask(port, questions.liveBrokers, access)).map(({ id }) => id)
+  (await asking(port, questions.liveBrokers, access)).map(({ id }) => id)
 
 export const settingsOf = (
   port: number,
   type: 'topic' | 'broker',
   name: string,
   keys?: readonly string[],
-): Promise<Map<string, string>> => ask(port, (one) => questions.settingsOf(one, type, name, keys))
+): Promise<Map<string, string>> => asking(port, (one) => questions.settingsOf(one, type, name, keys))
 
 export const transactionsOf = (port: number, states?: readonly string[]) =>
-  ask(port, (one) => questions.transactionsOf(one, states))
+  asking(port, (one) => questions.transactionsOf(one, states))
 
 export const producersOf = (port: number, topic: string, partition: number) =>
-  ask(port, (one) => questions.producersOf(one, topic, partition))
+  asking(port, (one) => questions.producersOf(one, topic, partition))
 
-export const groupState = (port: number, group: string) => ask(port, (one) => groups.groupState(one, group))
+export const groupState = (port: number, group: string) =>
+  asking(port, (one) => groups.groupState(one, group))

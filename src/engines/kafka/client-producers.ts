@@ -1,0 +1,112 @@
+import type { EventRecord } from '../../event/event.ts'
+import { type Clients, call } from './client.ts'
+import type { Producer } from './client-types.ts'
+import { type Delivery, listenForReports, type OutgoingBatch, type OutgoingRecord, send } from './delivery.ts'
+import type { EncodedEvent } from './encode-event.ts'
+import { translated } from './kafka-errors.ts'
+import type { PlainProducer, PreparedBatch, Producers, TransactionalProducer } from './producers.ts'
+
+export interface ClientBatch extends PreparedBatch {
+  readonly records: readonly OutgoingRecord[]
+}
+
+/** Writes with the client: where only it can log in, or compresses. Its batches are its own affair, so none is whole. */
+export class ClientProducers implements Producers<ClientBatch> {
+  readonly plain: PlainProducer<ClientBatch>
+  readonly #clients: Clients
+  readonly #transactionTimeoutMs: number
+  readonly #encode: (record: EventRecord) => EncodedEvent
+
+  constructor(clients: Clients, transactionTimeoutMs: number, encode: (record: EventRecord) => EncodedEvent) {
+    this.#clients = clients
+    this.#transactionTimeoutMs = transactionTimeoutMs
+    this.#encode = encode
+    this.plain = new ClientPlain(clients, () => this.#open(undefined))
+  }
+
+  prepare(topic: string, partition: number, records: readonly EventRecord[]): ClientBatch {
+    return this.prepareBare({ topic, partition, records: records.map(this.#encode) })
+  }
+
+  prepareBare({ topic, partition, records }: OutgoingBatch): ClientBatch {
+    return { topic, partition, records, count: records.length, isWhole: false }
+  }
+
+  async transactional(transactionalId: string): Promise<TransactionalProducer<ClientBatch>> {
+    const producer = await this.#open(transactionalId)
+    return {
+      begin: () => call<void>((done) => producer.beginTransaction(done)),
+      send: (batches) => send(producer, batches),
+      commit: () => this.#clients.commit(producer),
+      discard: () => this.#clients.discard(producer),
+      close: () => this.#clients.disconnect(producer),
+    }
+  }
+
+  async #open(transactionalId: string | undefined): Promise<Producer> {
+    try {
+      const producer = await this.#clients.producer(transactionalId, this.#transactionTimeoutMs, true)
+      listenForReports(producer)
+      return producer
+    } catch (error) {
+      throw translated(error, 'opening a producer', 'not-applied')
+    }
+  }
+}
+
+class ClientPlain implements PlainProducer<ClientBatch> {
+  readonly #clients: Clients
+  readonly #open: () => Promise<Producer>
+  readonly #underWay = new Set<Promise<void>>()
+  #producer: Producer | undefined
+  #opening: Promise<Producer> | undefined
+  #leftBehind: Promise<unknown> = Promise.resolve()
+
+  constructor(clients: Clients, open: () => Promise<Producer>) {
+    this.#clients = clients
+    this.#open = open
+  }
+
+  async send(batches: readonly ClientBatch[]): Promise<Delivery> {
+    // What is left in a failed producer is still sent, and comes before this (P2).
+    await this.#leftBehind
+    const producer = await this.#opened()
+    const delivery = send(producer, batches)
+    const underWay = delivery.done.then(() => {
+      this.#underWay.delete(underWay)
+      if (delivery.failures.length > 0 && producer === this.#producer) this.#discard(producer)
+    })
+    this.#underWay.add(underWay)
+    return delivery
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#underWay)
+    if (this.#producer !== undefined) await this.#clients.disconnect(this.#producer)
+  }
+
+  async #opened(): Promise<Producer> {
+    if (this.#producer !== undefined) return this.#producer
+    // Shared: of two producers, the one that was opened first could write last (P2).
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined
+    })
+    this.#producer = await this.#opening
+    return this.#producer
+  }
+
+  /**
+   * What comes after a failed record must not be written with what is left in this producer. It is ended when all of that
+   * has its report, as records still in it at its end would never get one.
+   */
+  #discard(producer: Producer): void {
+    this.#producer = undefined
+    this.#leftBehind = Promise.all(this.#underWay)
+    const ended = this.#leftBehind
+      .then(() => this.#clients.disconnect(producer))
+      .then(() => {
+        this.#underWay.delete(ended)
+      })
+    this.#underWay.add(ended)
+  }
+}
