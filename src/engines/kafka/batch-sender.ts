@@ -171,8 +171,19 @@ export class BatchSender {
   async #run(lane: Lane): Promise<void> {
     // What is sent in the same turn goes along.
     await undefined
-    while (lane.queues.length > 0) await this.#ask(lane, taken(lane.queues))
+    while (lane.queues.length > 0) {
+      const queues = taken(lane.queues).filter((queue) => !this.#isLate(queue))
+      if (queues.length > 0) await this.#ask(lane, queues)
+    }
     lane.isRunning = false
+  }
+
+  /** Its time was over while it waited for others of this broker. */
+  #isLate(queue: Queue): boolean {
+    if (queue.parcels.length === 0) return true
+    if (this.#leftMs(queue) > 0) return false
+    this.#giveUp(queue, lateError())
+    return true
   }
 
   async #ask(lane: Lane, queues: readonly Queue[]): Promise<void> {
@@ -327,7 +338,7 @@ function taken(queues: Queue[]): Queue[] {
   let bytes = 0
   let count = 0
   while (count < queues.length && bytes < kafkaLimits.produceBytesMax)
-    bytes += queues[count++]!.parcels[0]!.batch.bytes.length
+    bytes += queues[count++]!.parcels[0]?.batch.bytes.length ?? 0
   return queues.splice(0, count)
 }
 

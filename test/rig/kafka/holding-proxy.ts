@@ -18,7 +18,7 @@ export class HoldingProxy implements AsyncDisposable {
   #armed: number | undefined
   #release: (() => void) | undefined
   #passed: Promise<void> = Promise.resolve()
-  #unanswered: { readonly apiKey: number; readonly id: string } | undefined
+  #unanswered: { readonly apiKey: number; readonly id: string; readonly isOnce: boolean } | undefined
   #lost = false
 
   private constructor(tcp: TcpProxy) {
@@ -53,8 +53,19 @@ export class HoldingProxy implements AsyncDisposable {
    * asked, until its producer is initialised again. The client asks by itself once more, so one lost reply would not be seen.
    */
   loseReplies(apiKey: number, id: string): void {
-    this.#unanswered = { apiKey, id }
+    this.#unanswered = { apiKey, id, isOnce: false }
     this.#lost = false
+  }
+
+  /** The same, for one request. */
+  loseReply(apiKey: number, id: string): void {
+    this.#unanswered = { apiKey, id, isOnce: true }
+    this.#lost = false
+  }
+
+  /** No more replies are lost. */
+  answerAll(): void {
+    this.#unanswered = undefined
   }
 
   /** Resolves when a reply is lost. */
@@ -82,8 +93,10 @@ export class HoldingProxy implements AsyncDisposable {
   async *#requests(incoming: AsyncIterable<Buffer>, unanswered: Set<number>): AsyncGenerator<Buffer> {
     for await (const frame of frames(incoming)) {
       const apiKey = frame.readInt16BE(lengthBytes)
-      if (apiKey === this.#unanswered?.apiKey && frame.includes(this.#unanswered.id))
+      if (apiKey === this.#unanswered?.apiKey && frame.includes(this.#unanswered.id)) {
         unanswered.add(frame.readInt32BE(requestNumberAt))
+        if (this.#unanswered.isOnce) this.#unanswered = undefined
+      }
       if (apiKey === initProducerId && this.#unanswered !== undefined && frame.includes(this.#unanswered.id))
         this.#unanswered = undefined
       if (apiKey === this.#armed) yield* this.#late(frame)
