@@ -158,7 +158,8 @@ export class BatchSender {
   async #introduce(queue: Queue): Promise<void> {
     try {
       this.#identity ??= this.#identify()
-      queue.identity = await this.#identity
+      const leftMs = Math.max(1, this.#leftMs(queue))
+      queue.identity = await orLate(this.#parts.platform, this.#identity, leftMs, lateError)
       queue.sequence = 0
       queue.isBusy = false
       this.#next(queue)
@@ -352,7 +353,7 @@ function fail({ batch, delivery, index }: Parcel, error: Error, outcome: Outcome
 }
 
 const asError = (error: unknown) => (error instanceof Error ? error : new Error(String(error)))
-const lateError = () => new BrokerError(timedOut, 'no answer in time')
+export const lateError = () => new BrokerError(timedOut, 'no answer in time')
 export const recordTooLarge = () => new BrokerError(10, 'the record is larger than records may be')
 
 function predecessorFailed({ topic, partition }: Queue): SemelError {

@@ -1,15 +1,14 @@
 import type { EventRecord } from '../../event/event.ts'
-import { sleep } from '../../platform/wait.ts'
-import { BatchSender, type DirectBatch, recordTooLarge, type SenderParts } from './batch-sender.ts'
+import { orLate, sleep } from '../../platform/wait.ts'
+import { BatchSender, type DirectBatch, lateError, recordTooLarge, type SenderParts } from './batch-sender.ts'
 import { BrokerConnection } from './broker-connection.ts'
-import { BrokerError } from './broker-error.ts'
 import { type Ask, liveBrokers } from './broker-questions.ts'
 import type { Cluster } from './cluster.ts'
 import type { Delivery, OutgoingBatch } from './delivery.ts'
 import type { ContentMode } from './encode-event.ts'
 import { type BatchedRecords, batchBare, batcherOf } from './event-batches.ts'
 import { coordinatorOf } from './group-questions.ts'
-import { translated } from './kafka-errors.ts'
+import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { KnownBrokers } from './known-brokers.ts'
 import { addPartitions, commitTransaction, initProducer, type Transactor } from './producer-questions.ts'
@@ -98,6 +97,9 @@ class DirectPlain implements PlainProducer<DirectBatch> {
 /** The coordinator is loading, not there, or another one by now; or it still ends the transaction before. */
 const passing: readonly number[] = [14, 15, 16, 51]
 const elsewhere: readonly number[] = [15, 16]
+/** No connection, no answer in time. */
+const unanswered: readonly number[] = [-195, -185]
+const unknownTopic = 3
 
 /**
  * OPEN -> BROKEN by a commit without an answer, or an answer that is no passing one. What it has begun is ended by the next
@@ -154,35 +156,39 @@ class DirectTransactions implements TransactionalProducer<DirectBatch> {
   /** Asks the coordinator, whichever broker that is by now. `mayRepeat`: also after a lost answer, as twice is the same as once. */
   async #ask<T>(question: (ask: Ask) => Promise<T>, mayRepeat: boolean): Promise<T> {
     const { platform, operationMs } = this.#parts
-    const until = platform.clock.monotonic() + operationMs
+    const began = platform.clock.monotonic()
+    const leftMs = () => began + operationMs - platform.clock.monotonic()
     for (;;) {
-      const connection = await this.#connected(until)
+      const connection = await this.#connected(leftMs)
+      const patienceMs = Math.max(1, Math.min(kafkaLimits.silentBrokerMs, leftMs()))
       try {
-        return await question((request) => connection.ask(request))
+        return await question((request) => connection.ask(request, patienceMs))
       } catch (error) {
-        const code = error instanceof BrokerError ? error.code : undefined
-        const isLost = code !== undefined && code < 0
+        const code = clientCode(error) ?? 0
+        const isLost = code < 0
         if (isLost) this.#losses += 1
-        if (isLost || elsewhere.includes(code ?? 0)) this.#forget()
-        const mayPass = passing.includes(code ?? 0) || (isLost && mayRepeat)
-        if (!mayPass || platform.clock.monotonic() > until) throw error
+        if (isLost || elsewhere.includes(code)) this.#forget()
+        // A coordinator may hear of a new topic a moment after others did.
+        const isNew = code === unknownTopic && leftMs() > operationMs - kafkaLimits.topicGoneMs
+        const mayPass = passing.includes(code) || isNew || (isLost && mayRepeat)
+        if (!mayPass || leftMs() <= 0) throw error
       }
       await sleep(platform, kafkaLimits.transactionRetryMs)
     }
   }
 
-  async #connected(until: number): Promise<BrokerConnection> {
-    const { platform, access, cluster } = this.#parts
+  async #connected(leftMs: () => number): Promise<BrokerConnection> {
+    const { access, cluster, platform } = this.#parts
     for (;;) {
       if (this.#coordinator !== undefined && !this.#coordinator.hasFailed) return this.#coordinator
       try {
-        const place = await cluster.withAny((ask) => coordinatorOf(ask, this.#id, 'transaction'))
+        const finding = cluster.withAny((ask) => coordinatorOf(ask, this.#id, 'transaction'))
+        const place = await orLate(platform, finding, Math.max(1, leftMs()), lateError)
         this.#coordinator = await BrokerConnection.open(platform, place, access, kafkaLimits.silentBrokerMs)
         return this.#coordinator
       } catch (error) {
-        const code = error instanceof BrokerError ? error.code : 0
-        const mayPass = passing.includes(code) || code === -195 || code === -185
-        if (!mayPass || platform.clock.monotonic() > until) throw error
+        const code = clientCode(error) ?? 0
+        if (!(passing.includes(code) || unanswered.includes(code)) || leftMs() <= 0) throw error
       }
       await sleep(platform, kafkaLimits.produceRetryMs)
     }

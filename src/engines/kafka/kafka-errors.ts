@@ -62,15 +62,20 @@ const meanings: Readonly<Record<number, Meaning>> = {
     retryable: true,
     hint: 'fewer brokers are alive than a new topic wants copies (default.replication.factor)',
   },
+  45: unavailable, // out of sequence: this producer is given up
+  47: unavailable, // a younger epoch of it has written
+  49: unavailable, // its id has expired
   51: unavailable, // an earlier transaction of this id is ending
   53: refused, // transactional id
   56: unavailable, // the broker's disk
   58: refused, // SASL
+  59: unavailable, // the leader does not know it
   74: unavailable, // the client knows an older leader
   75: unavailable, // the broker does
   78: unavailable, // a new leader does not know its end yet
   82: unavailable, // another member of this name
   89: { code: 'BUSY', retryable: true }, // throttling quota
+  90: unavailable, // another one has its id
   113: unavailable, // the member's epoch has changed
 }
 
