@@ -17,7 +17,10 @@ export interface KafkaOptions {
   readonly brokers: string
   /** Begins the names of all topics, groups and transactional ids of this log. Default: none. */
   readonly prefix?: string | undefined
-  /** Settings of librdkafka for reaching the brokers: `security.protocol`, `sasl.username`, `ssl.ca.location`, … */
+  /**
+   * Settings of librdkafka for reaching the brokers: `security.protocol`, `sasl.username`, `ssl.ca.location`, … With
+   * `compression.type` the client publishes, as only it compresses; brokers can do so as well (`compression.type` of a topic).
+   */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined
   /** The client's module, e.g. `RdKafka` of `@confluentinc/kafka-javascript`. Default: it is imported. */
   readonly client?: ClientModule | undefined
