@@ -1,14 +1,13 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, existsSync, globSync, openSync, readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { BrokerAccess } from '../../../src/engines/kafka/broker-access.ts'
+import { freePort } from '../ports.ts'
 import { liveBrokers } from './questions.ts'
 
 const kept = join(import.meta.dirname, '../../../.kafka')
@@ -70,32 +69,13 @@ interface Node {
 }
 
 async function planNodes({ brokers, advertise }: KafkaOptions): Promise<Node[]> {
-  const ports = await freePorts(brokers * 2)
   const nodes: Node[] = []
   for (let id = 1; id <= brokers; id++) {
-    const port = ports[2 * id - 2]!
+    const port = await freePort()
     const advertised = (await advertise?.(id, port)) ?? port
-    nodes.push({ id, port, controllerPort: ports[2 * id - 1]!, advertised })
+    nodes.push({ id, port, controllerPort: await freePort(), advertised })
   }
   return nodes
-}
-
-/** Below the range that the kernel gives to outgoing connections, or one of those may take a port before Java does. */
-async function freePorts(count: number): Promise<number[]> {
-  const free: number[] = []
-  while (free.length < count) {
-    const port = randomInt(15_000, 32_000)
-    if (!free.includes(port) && (await isFree(port))) free.push(port)
-  }
-  return free
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createServer()
-  return new Promise((resolve) => {
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
-  })
 }
 
 /** Small, and quick to notice a death: a broker of the dead is missed after 3 s, a transaction of theirs at once. */
