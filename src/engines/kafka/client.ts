@@ -43,8 +43,12 @@ export function call<T>(start: (done: Done<T>) => unknown): Promise<T> {
 }
 
 const threadsDefault = 4
-let threadsFree = Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || threadsDefault) - 1)
+const threads = Math.max(1, (Number(process.env.UV_THREADPOOL_SIZE) || threadsDefault) - 1)
+let threadsFree = threads
 const waiting: (() => void)[] = []
+
+/** Each has one of libuv's threads, and a process does not end before they come back. Some never do (librdkafka #5456). */
+export const blockingCalls = (): number => threads - threadsFree
 
 /**
  * A call that may wait for a broker. It does so in one of libuv's threads, of which the process has four for everything:

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { BrokerAccess } from '../../../src/engines/kafka/broker-access.ts'
+import { blockingCalls } from '../../../src/engines/kafka/client.ts'
 import { freePort } from '../ports.ts'
 import { liveBrokers } from './questions.ts'
 
@@ -237,8 +238,10 @@ export class Broker {
 }
 
 const running = new Set<ChildProcess>()
-process.once('exit', () => {
+process.once('exit', (code) => {
   for (const child of running) child.kill('SIGKILL')
+  // With the brokers gone, a call that waits for one never comes back, and this process would wait for it for ever.
+  if (blockingCalls() > 0) process.execve?.('/bin/sh', ['sh', '-c', `exit ${code}`])
 })
 
 // The kernel ends the broker with its parent, however that one dies. Elsewhere than on Linux only a clean exit does.
