@@ -64,6 +64,7 @@ const options = [
   '--test-reporter=spec',
   `--test-concurrency=${concurrency}`,
   '--test-timeout=600000',
+  `--import=${join(root, 'scripts/test-file-limit.ts')}`,
 ]
 
 // Two servers for all files: starting them again in each would cost more than many of the tests.
