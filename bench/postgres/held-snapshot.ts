@@ -93,7 +93,7 @@ function speedOf(samples: readonly Sample[]): number {
 const tables: Readonly<Record<string, string>> = {
   batch: 'pg_column_size(head) + pg_column_size(body) + 60',
   state: 'pg_column_size(key) + pg_column_size(value) + 40',
-  hot_state: 'pg_column_size(key) + pg_column_size(value) + 40',
+  state_log: 'pg_column_size(keys) + pg_column_size("values") + 60',
   progress: 'pg_column_size(log_id) + 40',
 }
 

@@ -11,15 +11,6 @@ create table semel.batch (
   PRIMARY KEY (partition_id, first_offset)
 );
 
-create table semel.hot_state (
-  store_id integer not null,
-  key text collate "C" not null,
-  step bigint not null,
-  page integer,
-  value text not null storage external,
-  PRIMARY KEY (store_id, key, step)
-) with (fillfactor=10, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=2000);
-
 create table semel.lease (
   task_id integer not null,
   owner text,
@@ -118,6 +109,15 @@ create table semel.state (
   PRIMARY KEY (store_id, key, step)
 ) with (fillfactor=70, autovacuum_vacuum_scale_factor=0.05, autovacuum_vacuum_threshold=2000);
 
+create table semel.state_log (
+  store_id integer not null,
+  seq bigint not null,
+  first_seq bigint not null,
+  keys text[] collate "C" not null storage external,
+  "values" text[] not null storage external,
+  PRIMARY KEY (store_id, seq)
+) with (autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000);
+
 create table semel.store (
   id integer not null generated always as identity,
   task_id integer not null,
@@ -152,19 +152,6 @@ CREATE UNIQUE INDEX batch_seq ON semel.batch USING btree (topic_id, seq) WHERE (
 create sequence semel.outbox_period;
 
 create sequence semel.outbox_seq;
-
-create view semel.all_state as
- SELECT s.store_id,
-    s.key,
-    s.step,
-    s.value
-   FROM semel.hot_state s
-UNION ALL
- SELECT s.store_id,
-    s.key,
-    s.step,
-    s.value
-   FROM semel.state s;
 
 CREATE OR REPLACE FUNCTION semel."position"(p_grp text, p_topic text, p_partition integer)
  RETURNS TABLE("position" bigint, log_id text)
@@ -341,6 +328,17 @@ begin
   perform 1 from "semel".task t where t.topic = p_topic order by t.id for update;
   return query select t.seal, "semel".now_ms() from "semel".topic t where t.name = p_topic;
 end
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.logged_state(p_store integer)
+ RETURNS TABLE(key text, value text)
+ LANGUAGE sql
+ STABLE ROWS 10000
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select distinct on (l.key) l.key, l.value
+    from "semel".state_logs(array[p_store]) l
+    order by l.key, l.seq desc
 $function$;
 
 CREATE OR REPLACE FUNCTION semel.make_store(p_task_id integer, p_name text)
@@ -549,8 +547,8 @@ AS $function$
     (select r.id || ' ' || r.reason from "semel".outbox_refused r order by r.id limit 1),
     (select s.value from "semel".task t
       join "semel".store n on n.task_id = t.id and n.name = p_store
-      join "semel".all_state s on s.store_id = n.id and s.key = p_key
-      where t.grp = p_grp limit 1)
+      cross join lateral "semel".whole_state(n.id) s
+      where t.grp = p_grp and s.key = p_key limit 1)
 $function$;
 
 CREATE OR REPLACE FUNCTION semel.outbox_take(p_events integer, p_bytes bigint, p_settled bigint, p_server text)
@@ -619,6 +617,48 @@ end
 $function$
 -- rights: {postgres=X/postgres};
 
+CREATE OR REPLACE FUNCTION semel.put_state(p_stores integer[], p_keys text[], p_values text[], p_now_ms bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  c_recent_ms constant bigint := 4000;
+  v_places tid[];
+  v_steps bigint[];
+  v_pages integer[];
+  v_stay boolean[];
+begin
+  select array_agg(c.place order by u.n), array_agg(c.step order by u.n), array_agg(c.page order by u.n),
+      array_agg((c.began is null or c.began = c.page) and u.value is not null order by u.n)
+    into v_places, v_steps, v_pages, v_stay
+    from unnest(p_stores, p_keys, p_values) with ordinality u (store, key, value, n)
+    left join lateral (
+      select s.place, s.step, s.page as began, (s.place::text::point)[0]::integer as page
+        from (
+          (select r.ctid as place, r.step, r.page from "semel".state r
+            where r.store_id = u.store and r.key = u.key and r.step > p_now_ms - c_recent_ms
+            order by r.step desc limit 1)
+          union all
+          (select r.ctid, r.step, r.page from "semel".state r
+            where r.store_id = u.store and r.key = u.key order by r.step desc limit 1)
+        ) s
+        limit 1
+    ) c on true;
+  update "semel".state r set value = u.value, page = u.page
+    from unnest(v_places, v_pages, v_stay, p_values) u (place, page, stay, value)
+    where u.stay and r.ctid = u.place;
+  if array_position(v_places, null) is not null or array_position(v_stay, false) is not null then
+    delete from "semel".state r using unnest(v_places, v_stay) u (place, stay)
+      where not u.stay and r.ctid = u.place;
+    insert into "semel".state (store_id, key, step, value)
+      select u.store, u.key, greatest(u.step + 1, p_now_ms), u.value
+        from unnest(p_stores, p_keys, p_values, v_steps, v_places, v_stay) u (store, key, value, step, place, stay)
+        where u.value is not null and (u.place is null or not u.stay);
+  end if;
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION semel.read(p_topic text, p_partition integer, p_offset bigint, p_rows integer, p_events bigint, p_bytes bigint)
  RETURNS TABLE(earliest bigint, "end" bigint, first_offset bigint, count integer, append_time bigint, crc bigint, head text, body text)
  LANGUAGE plpgsql
@@ -669,6 +709,24 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION semel.read_logged_state(p_store integer, p_keys text[])
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_hashjoin TO 'on'
+AS $function$
+  with logged as materialized (select l.key, l.value from "semel".logged_state(p_store) l)
+  select case when l.key is null then s.value else l.value end
+    from unnest(p_keys) with ordinality u (key, n)
+    left join logged l on l.key = u.key
+    left join lateral (
+      select o.value from "semel".state o
+        where l.key is null and o.store_id = p_store and o.key = u.key order by o.step desc limit 1
+    ) s on true
+    order by u.n
+$function$;
+
 CREATE OR REPLACE FUNCTION semel.read_state(p_grp text, p_topic text, p_partition integer, p_store text, p_keys text[])
  RETURNS SETOF text
  LANGUAGE plpgsql
@@ -690,14 +748,35 @@ begin
   if not found then
     return;
   end if;
+  if "semel".state_log_end(v_store) is null then
+    return query select * from "semel".read_table_state(v_store, null, p_keys);
+  else
+    return query select * from "semel".read_logged_state(v_store, p_keys);
+  end if;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.read_table_state(p_store integer, p_log_end bigint, p_keys text[])
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ STABLE ROWS 100
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET jit TO 'off'
+AS $function$
+begin
+  if "semel".state_log_end(p_store) is distinct from p_log_end then
+    return;
+  end if;
   return query
     select s.value
       from unnest(p_keys) with ordinality u (key, n)
       left join lateral (
-        (select o.value from "semel".hot_state o where o.store_id = v_store and o.key = u.key order by o.step desc limit 1)
-        union all
-        (select o.value from "semel".state o where o.store_id = v_store and o.key = u.key order by o.step desc limit 1)
-        limit 1
+        select o.value from "semel".state o where o.store_id = p_store and o.key = u.key order by o.step desc limit 1
       ) s on true
       order by u.n;
 end
@@ -761,13 +840,17 @@ begin
   if not found then
     return;
   end if;
-  if p_after is null then
-    return query select s.key, s.value from "semel".all_state s where s.store_id = v_store order by s.key limit p_limit;
-  else
-    return query
-      select s.key, s.value from "semel".all_state s
-        where s.store_id = v_store and s.key > p_after order by s.key limit p_limit;
-  end if;
+  return query
+    with logged as materialized (select l.key, l.value from "semel".logged_state(v_store) l)
+    select a.key, a.value
+      from (
+        select l.key, l.value from logged l
+          where l.value is not null and (p_after is null or l.key collate "C" > p_after)
+        union all
+        select s.key, s.value from "semel".state_behind(v_store, p_after, p_limit + (select count(*) from logged)) s
+          where not exists (select 1 from logged l where l.key = s.key)
+      ) a
+      order by a.key collate "C" limit p_limit;
 end
 $function$;
 
@@ -798,6 +881,52 @@ AS $function$
   select t.name, t.seal from "semel".topic t where t.seal is not null
 $function$;
 
+CREATE OR REPLACE FUNCTION semel.state_behind(p_store integer, p_after text, p_limit bigint)
+ RETURNS TABLE(key text, value text)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  if p_after is null then
+    return query select s.key, s.value from "semel".state s where s.store_id = p_store order by s.key limit p_limit;
+  else
+    return query
+      select s.key, s.value from "semel".state s where s.store_id = p_store and s.key > p_after order by s.key limit p_limit;
+  end if;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.state_log_end(p_store integer)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select l.seq from "semel".state_log l where l.store_id = p_store order by l.seq desc limit 1
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.state_logs(p_stores integer[])
+ RETURNS TABLE(store_id integer, seq bigint, key text, value text)
+ LANGUAGE sql
+ STABLE ROWS 10000
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+AS $function$
+  select l.store_id, l.seq, e.key, e.value
+    from unnest(p_stores) u (store)
+    cross join lateral (
+      select n.first_seq from "semel".state_log n where n.store_id = u.store order by n.seq desc limit 1
+    ) newest
+    cross join lateral (
+      select * from "semel".state_log o where o.store_id = u.store and o.seq >= newest.first_seq offset 0
+    ) l
+    cross join lateral unnest(l.keys, l."values") with ordinality e (key, value, n)
+    order by l.store_id, l.seq, e.n
+$function$;
+
 CREATE OR REPLACE FUNCTION semel.status(p_dead text)
  RETURNS TABLE(kind text, content text)
  LANGUAGE sql
@@ -816,7 +945,7 @@ AS $function$
   union all
   select 'task', json_build_array(t.grp, t.topic, t.partition, t.epoch,
       case when l.expires_at > "semel".now_ms() then l.owner end, g.position, w.append_time,
-      (select count(*) from "semel".store n join "semel".all_state s on s.store_id = n.id
+      (select count(*) from "semel".store n cross join lateral "semel".whole_state(n.id) s
         where n.task_id = t.id and n.name = p_dead))::text
     from "semel".task t
     left join "semel".lease l on l.task_id = t.id
@@ -865,7 +994,20 @@ AS $function$
     where t.name = any (p_names) order by t.id, p.partition
 $function$;
 
-CREATE OR REPLACE FUNCTION semel.write(p_flush boolean, p_topics integer[], p_seqs bigint[], p_windows bigint[], p_planned_at bigint, p_partitions integer[], p_floors bigint[], p_duplicates integer[], p_row_places integer[], p_row_starts integer[], p_row_counts integer[], p_row_crcs bigint[], p_row_topics integer[], p_row_steps integer[], p_row_heads text[], p_row_bodies text[], p_tasks integer[], p_epochs bigint[], p_froms bigint[], p_tos bigint[], p_log_ids text[], p_stores integer[], p_keys text[], p_values text[], p_places tid[] DEFAULT NULL::tid[], p_tables integer[] DEFAULT NULL::integer[], OUT written boolean, OUT now_ms bigint, OUT seqs bigint[], OUT windows bigint[], OUT ends bigint[], OUT times bigint[], OUT epochs bigint[], OUT positions bigint[], OUT state_numbers integer[], OUT state_places tid[], OUT hot_numbers integer[], OUT hot_places tid[])
+CREATE OR REPLACE FUNCTION semel.whole_state(p_store integer)
+ RETURNS TABLE(key text, value text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  with logged as materialized (select l.key, l.value from "semel".logged_state(p_store) l)
+  select l.key, l.value from logged l where l.value is not null
+  union all
+  select s.key, s.value from "semel".state s
+    where s.store_id = p_store and not exists (select 1 from logged l where l.key = s.key)
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.write(p_flush boolean, p_topics integer[], p_seqs bigint[], p_windows bigint[], p_planned_at bigint, p_partitions integer[], p_floors bigint[], p_duplicates integer[], p_row_places integer[], p_row_starts integer[], p_row_counts integer[], p_row_crcs bigint[], p_row_topics integer[], p_row_steps integer[], p_row_heads text[], p_row_bodies text[], p_tasks integer[], p_epochs bigint[], p_froms bigint[], p_tos bigint[], p_log_ids text[], p_stores integer[], p_keys text[], p_values text[], OUT written boolean, OUT now_ms bigint, OUT seqs bigint[], OUT windows bigint[], OUT ends bigint[], OUT times bigint[], OUT epochs bigint[], OUT positions bigint[])
  RETURNS record
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -982,89 +1124,57 @@ begin
   end if;
 
   if cardinality(p_keys) > 0 then
-    select s.* into state_numbers, state_places, hot_numbers, hot_places
-      from "semel".write_state(p_stores, p_keys, p_values, now_ms, p_places, p_tables) s;
+    perform "semel".write_state(p_stores, p_keys, p_values, now_ms);
   end if;
 end
 $function$;
 
-CREATE OR REPLACE FUNCTION semel.write_state(p_stores integer[], p_keys text[], p_values text[], p_now_ms bigint, p_places tid[], p_tables integer[], OUT state_numbers integer[], OUT state_places tid[], OUT hot_numbers integer[], OUT hot_places tid[])
+CREATE OR REPLACE FUNCTION semel.write_logged(p_flush boolean, p_topics integer[], p_seqs bigint[], p_windows bigint[], p_planned_at bigint, p_partitions integer[], p_floors bigint[], p_duplicates integer[], p_row_places integer[], p_row_starts integer[], p_row_counts integer[], p_row_crcs bigint[], p_row_topics integer[], p_row_steps integer[], p_row_heads text[], p_row_bodies text[], p_tasks integer[], p_epochs bigint[], p_froms bigint[], p_tos bigint[], p_log_ids text[], p_stores integer[], p_keys text[], p_values text[], p_new_stores integer[], p_new_lasts bigint[], p_new_seqs bigint[], p_new_firsts bigint[], p_new_starts integer[], p_new_ends integer[], p_new_keys text[], p_new_values text[], p_old_stores integer[], p_old_seqs bigint[], OUT written boolean, OUT now_ms bigint, OUT seqs bigint[], OUT windows bigint[], OUT ends bigint[], OUT times bigint[], OUT epochs bigint[], OUT positions bigint[])
  RETURNS record
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_bitmapscan TO 'off'
+ SET jit TO 'off'
 AS $function$
-declare
-  c_recent_ms constant bigint := 4000;
-  v_places tid[];
-  v_steps bigint[];
-  v_pages integer[];
-  v_hot boolean[];
-  v_stay boolean[];
 begin
-  select array_agg(c.place order by u.n), array_agg(c.step order by u.n), array_agg(c.page order by u.n),
-      array_agg(c.hot order by u.n),
-      array_agg((c.began is null or c.began = c.page) and u.value is not null order by u.n)
-    into v_places, v_steps, v_pages, v_hot, v_stay
-    from unnest(p_stores, p_keys, p_values, p_places, p_tables) with ordinality u (store, key, value, place, home, n)
-    left join lateral (
-      select s.place, s.step, s.page as began, (s.place::text::point)[0]::integer as page, s.hot
-        from (
-          (select r.ctid as place, r.step, r.page, true as hot from "semel".hot_state r
-            where u.home = 2 and r.ctid = u.place and r.store_id = u.store and r.key = u.key)
-          union all
-          (select r.ctid, r.step, r.page, false from "semel".state r
-            where u.home = 1 and r.ctid = u.place and r.store_id = u.store and r.key = u.key)
-          union all
-          (select r.ctid, r.step, r.page, true from "semel".hot_state r
-            where r.store_id = u.store and r.key = u.key and r.step > p_now_ms - c_recent_ms
-            order by r.step desc limit 1)
-          union all
-          (select r.ctid, r.step, r.page, false from "semel".state r
-            where r.store_id = u.store and r.key = u.key and r.step > p_now_ms - c_recent_ms
-            order by r.step desc limit 1)
-          union all
-          (select r.ctid, r.step, r.page, true from "semel".hot_state r
-            where r.store_id = u.store and r.key = u.key order by r.step desc limit 1)
-          union all
-          (select r.ctid, r.step, r.page, false from "semel".state r
-            where r.store_id = u.store and r.key = u.key order by r.step desc limit 1)
-        ) s
-        limit 1
-    ) c on true;
-  if array_position(v_hot, true) is not null then
-    with w as (
-      update "semel".hot_state r set value = u.value, page = u.page
-        from unnest(v_places, v_pages, v_hot, v_stay, p_values) with ordinality u (place, page, hot, stay, value, n)
-        where u.hot and u.stay and r.ctid = u.place
-        returning u.n, r.ctid as place
-    )
-    select array_agg(w.n), array_agg(w.place) into hot_numbers, hot_places from w;
+  select w.* into written, now_ms, seqs, windows, ends, times, epochs, positions
+    from "semel".write(p_flush, p_topics, p_seqs, p_windows, p_planned_at, p_partitions, p_floors, p_duplicates, p_row_places,
+      p_row_starts, p_row_counts, p_row_crcs, p_row_topics, p_row_steps, p_row_heads, p_row_bodies, p_tasks, p_epochs, p_froms,
+      p_tos, p_log_ids, array[]::integer[], array[]::text[], array[]::text[]) w;
+  if not written then
+    return;
   end if;
-  if array_position(v_hot, false) is not null then
-    with w as (
-      update "semel".state r set value = u.value, page = u.page
-        from unnest(v_places, v_pages, v_hot, v_stay, p_values) with ordinality u (place, page, hot, stay, value, n)
-        where not u.hot and u.stay and r.ctid = u.place
-        returning u.n, r.ctid as place
-    )
-    select array_agg(w.n), array_agg(w.place) into state_numbers, state_places from w;
+  if exists (
+    select 1 from unnest(p_new_stores, p_new_lasts) u (store, last) where coalesce("semel".state_log_end(u.store), 0) <> u.last
+  ) then
+    raise exception 'the log of a store is not as its owner left it';
   end if;
-  if array_position(v_stay, false) is not null then
-    delete from "semel".hot_state r using unnest(v_places, v_hot, v_stay) u (place, hot, stay)
-      where u.hot and not u.stay and r.ctid = u.place;
-    delete from "semel".state r using unnest(v_places, v_hot, v_stay) u (place, hot, stay)
-      where not u.hot and not u.stay and r.ctid = u.place;
-    insert into "semel".hot_state (store_id, key, step, value)
-      select u.store, u.key, greatest(u.step + 1, p_now_ms), u.value
-        from unnest(p_stores, p_keys, p_values, v_steps, v_stay) u (store, key, value, step, stay)
-        where u.value is not null and u.step is not null and not u.stay;
+  insert into "semel".state_log (store_id, seq, first_seq, keys, "values")
+    select u.store, u.seq, u.first, p_new_keys[u.start:u.stop], p_new_values[u.start:u.stop]
+      from unnest(p_new_stores, p_new_seqs, p_new_firsts, p_new_starts, p_new_ends) u (store, seq, first, start, stop);
+  delete from "semel".state_log l using unnest(p_old_stores, p_old_seqs) u (store, seq)
+    where l.store_id = u.store and l.seq = u.seq;
+  if cardinality(p_keys) > 0 then
+    perform "semel".put_state(p_stores, p_keys, p_values, now_ms);
   end if;
-  if array_position(v_places, null) is not null then
-    insert into "semel".state (store_id, key, step, value)
-      select u.store, u.key, p_now_ms, u.value
-        from unnest(p_stores, p_keys, p_values, v_places) u (store, key, value, place)
-        where u.value is not null and u.place is null;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION semel.write_state(p_stores integer[], p_keys text[], p_values text[], p_now_ms bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if exists (select 1 from (select distinct u.store from unnest(p_stores) u (store)) s where "semel".state_log_end(s.store) > 0) then
+    raise exception 'a store has a log that its owner does not know of'
+      using hint = 'another version of the program has begun to work here: run the same version everywhere';
   end if;
+  perform "semel".put_state(p_stores, p_keys, p_values, p_now_ms);
 end
 $function$;
 

@@ -11,7 +11,9 @@ import { postgresStatus, serverStorage } from '../engines/postgres/postgres-stat
 import { askIdentity, durabilityExceptions } from '../engines/postgres/server-identity.ts'
 import { Servers } from '../engines/postgres/servers.ts'
 import type { Session } from '../engines/postgres/session.ts'
+import { StateLogs } from '../engines/postgres/state-logs.ts'
 import { StateReader } from '../engines/postgres/state-reader.ts'
+import { TaskTable } from '../engines/postgres/task-table.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import { ReadOnlyEngine } from './read-only-engine.ts'
 
@@ -35,7 +37,7 @@ export class ReadOnlyServer extends ReadOnlyEngine {
     this.logId = logId
     this.name = `schema ${schema}`
     this.#reader = new LogReader(schema)
-    this.#state = new StateReader(schema)
+    this.#state = new StateReader(schema, new TaskTable(schema), new StateLogs(schema))
   }
 
   /** @throws SemelError NOT_FOUND, STORAGE_FORMAT, ENGINE_UNAVAILABLE, READ_ONLY_STANDBY */

@@ -40,5 +40,5 @@ export class Engines implements AsyncDisposable {
 
 /** Whether a statement is the one that writes. */
 export function isWrite(sql: string): boolean {
-  return /\.write\(/.test(sql)
+  return /\.write(_logged)?\(/.test(sql)
 }

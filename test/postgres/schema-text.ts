@@ -32,13 +32,10 @@ const others = `select text from (
     where c.relnamespace = $1::regnamespace and c.relkind = 'S'
       and not exists (select 1 from pg_depend d where d.objid = c.oid and d.deptype = 'i')
   union all
-  select 3, format('create view %s as%s%s', c.oid::regclass, e'\\n', rtrim(pg_get_viewdef(c.oid), ';')) from pg_class c
-    where c.relnamespace = $1::regnamespace and c.relkind = 'v'
-  union all
-  select 4, rtrim(pg_get_functiondef(p.oid), e' \\n') || coalesce(e'\\n-- rights: ' || p.proacl::text, '')
+  select 3, rtrim(pg_get_functiondef(p.oid), e' \\n') || coalesce(e'\\n-- rights: ' || p.proacl::text, '')
     from pg_proc p where p.pronamespace = $1::regnamespace
   union all
-  select 5, pg_get_triggerdef(g.oid) from pg_trigger g join pg_class c on c.oid = g.tgrelid
+  select 4, pg_get_triggerdef(g.oid) from pg_trigger g join pg_class c on c.oid = g.tgrelid
     where c.relnamespace = $1::regnamespace and not g.tgisinternal
 ) o order by place, text collate "C"`
 

@@ -5,9 +5,7 @@
  */
 const headerBytes = 20
 const lengthBytes = 4
-const tidBytes = 6
-const itemsPerPage = 2 ** 16
-const oids = { int4: 23, int8: 20, text: 25, tid: 27 } as const
+const oids = { int4: 23, int8: 20, text: 25 } as const
 
 export function int4Array(values: ArrayLike<number>): Buffer {
   const buffer = arrayBuffer(oids.int4, values.length, values.length * 4)
@@ -29,20 +27,6 @@ export function int8Array(values: ArrayLike<number>): Buffer {
     buffer.writeInt32BE(Math.floor(value / 2 ** 32), at + lengthBytes)
     buffer.writeUInt32BE(((value % 2 ** 32) + 2 ** 32) % 2 ** 32, at + lengthBytes + 4)
     at += lengthBytes + 8
-  }
-  return buffer
-}
-
-/** Places of rows: page and number in the page, as one number. */
-export function tidArray(places: ArrayLike<number>): Buffer {
-  const buffer = arrayBuffer(oids.tid, places.length, places.length * tidBytes)
-  let at = headerBytes
-  for (let i = 0; i < places.length; i++) {
-    const place = places[i]!
-    buffer.writeInt32BE(tidBytes, at)
-    buffer.writeUInt32BE(Math.floor(place / itemsPerPage), at + lengthBytes)
-    buffer.writeUInt16BE(place % itemsPerPage, at + lengthBytes + 4)
-    at += lengthBytes + tidBytes
   }
   return buffer
 }
@@ -86,32 +70,6 @@ function arrayBuffer(oid: number, count: number, bytes: number): Buffer {
   buffer.writeInt32BE(count, 12)
   buffer.writeInt32BE(1, 16)
   return buffer
-}
-
-/** Places of a `tid[]` that the server sent as text: `{"(0,1)","(17,3)"}`. */
-export function parseTids(text: string | null | undefined): number[] {
-  const numbers = parseDigits(text ?? '')
-  const places: number[] = []
-  for (let i = 0; i < numbers.length; i += 2) places.push(numbers[i]! * itemsPerPage + numbers[i + 1]!)
-  return places
-}
-
-const zero = 48
-const nine = 57
-
-/** Every run of digits. */
-function parseDigits(text: string): number[] {
-  const numbers: number[] = []
-  let number = -1
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code >= zero && code <= nine) number = (number < 0 ? 0 : number * 10) + code - zero
-    else if (number >= 0) {
-      numbers.push(number)
-      number = -1
-    }
-  }
-  return numbers
 }
 
 /** Numbers of an `int4[]` or `int8[]` that the server sent as text: `{1,-1,3}`. */

@@ -17,8 +17,7 @@ const migrations = [
   '0009-plans.sql',
   '0010-move.sql',
   '0011-recent-state.sql',
-  '0012-hot-state.sql',
-  '0013-state-places.sql',
+  '0012-state-log.sql',
 ] as const
 
 /** Version of the schema that this program knows. */

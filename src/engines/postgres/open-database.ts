@@ -25,7 +25,7 @@ import {
   type ServerIdentity,
 } from './server-identity.ts'
 import { Servers } from './servers.ts'
-import { StatePlaces } from './state-places.ts'
+import { StateLogs } from './state-logs.ts'
 import { StateReader } from './state-reader.ts'
 import { TaskTable } from './task-table.ts'
 import { TopicSeals } from './topic-seals.ts'
@@ -110,7 +110,7 @@ async function prepare(
     witness,
     seals: new TopicSeals(schema),
     recent,
-    statePlaces: new StatePlaces(),
+    stateLogs: new StateLogs(schema),
   }
   const writer = new Writer({
     round,
@@ -128,7 +128,7 @@ async function prepare(
     topics,
     writer,
     reader,
-    state: new StateReader(schema),
+    state: new StateReader(schema, round.tasks, round.stateLogs),
     seals: round.seals,
     watch,
     hints,

@@ -36,8 +36,19 @@ export const postgresLimits = {
   groupBytesTarget: 32 * kib,
   /** Characters of the newest rows that are kept for readers at the ends of partitions. */
   recentCharsMax: 1024 * kib,
-  /** Rows of state of which this process remembers where they are, some 150 bytes each. With more, it begins anew. */
-  statePlacesMax: 100_000,
+  /** Units that change fewer keys of a store are written to `state` at once. */
+  stateLogKeysMin: 128,
+  /** Of the log of one store: rows, and what they take in memory; and what those of all stores may take here. */
+  stateLogRowsMax: 64,
+  stateLogBytesMax: 2 * 1024 * kib,
+  stateLogsBytesMax: 32 * 1024 * kib,
+  /** What an entry of a log takes in memory beside its characters. */
+  stateLogEntryBytes: 100,
+  /** Stores whose logs are known here. */
+  stateLogsMax: 4_096,
+  /** A log whose oldest row is still good for more than this share spares too little: for so many units there is none. */
+  stateLogLiveMax: 0.5,
+  stateLogPauseUnits: 256,
   rowsPerRead: 512,
   rowsPerCatchUp: 500,
 

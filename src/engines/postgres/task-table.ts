@@ -31,13 +31,14 @@ export class TaskTable {
     return entry
   }
 
-  /** Somebody may have removed the rows: they are looked up again. */
-  forget({ group, topic, partition }: TaskId): void {
-    this.#tasks.delete(`${group}\u0000${topic}\u0000${partition}`)
+  /** Undefined for a store that this process has not written. */
+  knownStore(task: TaskId, store: string): number | undefined {
+    return this.#tasks.get(taskName(task))?.stores.get(store)
   }
 
-  async #entry(session: Session, { group, topic, partition }: TaskId): Promise<TaskEntry> {
-    const name = `${group}\u0000${topic}\u0000${partition}`
+  async #entry(session: Session, task: TaskId): Promise<TaskEntry> {
+    const { group, topic, partition } = task
+    const name = taskName(task)
     const known = this.#tasks.get(name)
     if (known !== undefined) return known
     const [row] = await session.rows(this.#taskId, [group, topic, partition])
@@ -48,4 +49,8 @@ export class TaskTable {
     this.#tasks.set(name, entry)
     return entry
   }
+}
+
+export function taskName({ group, topic, partition }: TaskId): string {
+  return `${group}\u0000${topic}\u0000${partition}`
 }

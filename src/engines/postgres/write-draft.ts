@@ -1,10 +1,11 @@
 import type { BatchPlan } from '../../engine/append-plan.ts'
 import type { Place, Unit } from '../../engine/engine.ts'
 import type { EncodedBatch } from '../../event/batch-codec.ts'
-import { int4Array, int8Array, textArray, tidArray } from './binary-arrays.ts'
+import { int4Array, int8Array, textArray } from './binary-arrays.ts'
 import { type EncodedAppend, keptRows } from './encoded-rows.ts'
 import { indexOfPending } from './group-planner.ts'
-import { placeIn, type StatePlaces, tableIn } from './state-places.ts'
+import type { StateLog, StatePlan } from './state-log.ts'
+import type { OwnedStore, StateLogs } from './state-logs.ts'
 import { rowChecksum } from './stored-row.ts'
 import type { PartitionEntry, TopicEntry, TopicTable } from './topic-table.ts'
 
@@ -31,16 +32,18 @@ interface DraftUnit {
   readonly checkOnly: boolean
 }
 
-/** Rows of state, in the order in which they were given to `write`. */
-interface DraftState {
-  readonly stores: number[]
-  readonly keys: string[]
+/** What a unit does to one of its stores. */
+export interface StateWrite {
+  readonly unit: Unit
+  readonly owned: OwnedStore
+  readonly log: StateLog
+  readonly plan: StatePlan
 }
 
 const noPosition = -1
 
 /**
- * One call of the function `write` (migrations/0013-state-places.sql) in the making: what is believed, and what is to be
+ * One call of the function `write` (migrations/0003-write.sql, or 0012-state-log.sql) in the making: what is believed, and what is to be
  * written if that is so. Topics, partitions and tasks are in the order in which the server locks them.
  */
 export class WriteDraft {
@@ -48,8 +51,8 @@ export class WriteDraft {
   readonly topics: readonly TopicEntry[]
   readonly partitions: readonly PartitionEntry[]
   readonly rows: DraftRow[] = []
-  /** Of the last `parameters`. */
-  state: DraftState = { stores: [], keys: [] }
+  /** Of the last `planState`. */
+  state: readonly StateWrite[] = []
   readonly #slots = new Map<PartitionEntry, number>()
   readonly #counts: number[] = []
   readonly #steps: number[]
@@ -136,13 +139,38 @@ export class WriteDraft {
     return this.#duplicates
   }
 
-  /** Parameters of `write`. `seqs`: number of the last row that each topic is believed to have. */
-  parameters(
-    flush: boolean,
-    seqs: readonly number[],
-    plannedAt: number | undefined,
-    places: StatePlaces,
-  ): readonly unknown[] {
+  /** Stores of units that are written. */
+  get stores(): readonly OwnedStore[] {
+    return this.#stateChanges().map(({ owned }) => owned)
+  }
+
+  /** Takes the logs of its stores, which must be known. `seqMin`: number of what comes first into a log. */
+  planState(logs: StateLogs, seqMin: number): void {
+    const { mayGrow } = logs
+    this.state = this.#stateChanges().map(({ unit, owned, changes }) => {
+      const log = logs.take(owned)
+      return { unit, owned, log, plan: log.plan(changes, seqMin, mayGrow) }
+    })
+  }
+
+  #stateChanges() {
+    return this.#units.flatMap(({ unit, rows, checkOnly }) => {
+      if (checkOnly) return []
+      return unit.state.map((changes) => ({
+        unit,
+        owned: { store: rows.stores.get(changes.store)!, epoch: unit.lease.epoch },
+        changes,
+      }))
+    })
+  }
+
+  /** Whether rows come into logs or leave them: then it is a call of `write_logged`. */
+  get isLogged(): boolean {
+    return this.state.some(({ plan }) => plan.added !== undefined || plan.removed.length > 0)
+  }
+
+  /** Parameters of `write` or `write_logged`. `seqs`: number of the last row that each topic is believed to have. */
+  parameters(flush: boolean, seqs: readonly number[], plannedAt: number | undefined): readonly unknown[] {
     const units = this.#units.sort((a, b) => a.rows.id - b.rows.id)
     const hasRefused = this.#duplicates.some((count) => count > 0)
     return [
@@ -167,32 +195,37 @@ export class WriteDraft {
       int8Array(units.map(({ unit }) => unit.from ?? noPosition)),
       int8Array(units.map(({ unit, checkOnly }) => (checkOnly ? noPosition : unit.to))),
       textArray(units.map(({ unit }) => unit.logId)),
-      ...this.#stateParameters(places),
+      ...this.#stateParameters(),
     ]
   }
 
-  #stateParameters(known: StatePlaces): readonly unknown[] {
-    const stores: number[] = []
-    const keys: string[] = []
-    const values: (string | undefined)[] = []
-    const places: number[] = []
-    const tables: number[] = []
-    for (const { unit, rows, checkOnly } of this.#units) {
-      if (checkOnly) continue
-      for (const changes of unit.state) {
-        const store = rows.stores.get(changes.store)!
-        const own = known.of(store)
-        for (const [index, key] of changes.keys.entries()) {
-          const place = own.get(key) ?? 0
-          stores.push(store)
-          keys.push(key)
-          values.push(changes.values[index])
-          places.push(placeIn(place))
-          tables.push(tableIn(place))
-        }
-      }
-    }
-    this.state = { stores, keys }
-    return [int4Array(stores), textArray(keys), textArray(values), tidArray(places), int4Array(tables)]
+  #stateParameters(): readonly unknown[] {
+    const stores = this.state.flatMap(({ owned, plan }) => plan.keys.map(() => owned.store))
+    const keys = this.state.flatMap(({ plan }) => plan.keys)
+    const values = this.state.flatMap(({ plan }) => plan.values)
+    const table = [int4Array(stores), textArray(keys), textArray(values)]
+    return this.isLogged ? [...table, ...this.#logParameters()] : table
+  }
+
+  #logParameters(): readonly unknown[] {
+    const added = this.state.filter(({ plan }) => plan.added !== undefined)
+    const rows = added.map(({ plan }) => plan.added!)
+    const removed = this.state.flatMap(({ owned, plan }) => {
+      return plan.removed.map(({ seq }) => ({ store: owned.store, seq }))
+    })
+    const ends: number[] = []
+    for (const { keys } of rows) ends.push((ends.at(-1) ?? 0) + keys.length)
+    return [
+      int4Array(added.map(({ owned }) => owned.store)),
+      int8Array(added.map(({ log }) => log.lastSeq)),
+      int8Array(rows.map(({ seq }) => seq)),
+      int8Array(added.map(({ log, plan }) => log.firstSeqAfter(plan))),
+      int4Array(rows.map(({ keys }, index) => ends[index]! - keys.length + 1)),
+      int4Array(ends),
+      textArray(rows.flatMap(({ keys }) => keys)),
+      textArray(rows.flatMap(({ values }) => values)),
+      int4Array(removed.map(({ store }) => store)),
+      int8Array(removed.map(({ seq }) => seq)),
+    ]
   }
 }

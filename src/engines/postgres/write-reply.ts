@@ -1,5 +1,5 @@
 import { SemelError } from '../../errors.ts'
-import { parseNumbers, parseTids } from './binary-arrays.ts'
+import { parseNumbers } from './binary-arrays.ts'
 import type { TextRow } from './session.ts'
 import type { WriteDraft } from './write-draft.ts'
 
@@ -13,14 +13,6 @@ export interface WriteReply {
   readonly times: readonly number[]
   readonly epochs: readonly number[]
   readonly positions: readonly number[]
-  readonly state: WrittenInPlace
-  readonly hotState: WrittenInPlace
-}
-
-/** Rows of state that were written where they were: which of those that were given, from 1 on, and where they are now. */
-export interface WrittenInPlace {
-  readonly numbers: readonly number[]
-  readonly places: readonly number[]
 }
 
 export function parseReply(row: TextRow): WriteReply {
@@ -33,8 +25,6 @@ export function parseReply(row: TextRow): WriteReply {
     times: parseNumbers(row[5]),
     epochs: parseNumbers(row[6]),
     positions: parseNumbers(row[7]),
-    state: { numbers: parseNumbers(row[8]), places: parseTids(row[9]) },
-    hotState: { numbers: parseNumbers(row[10]), places: parseTids(row[11]) },
   }
 }
 

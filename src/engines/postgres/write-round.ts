@@ -15,19 +15,12 @@ import type { RefusedCounts } from './refused-counts.ts'
 import type { ServerClock } from './server-clock.ts'
 import type { Session } from './session.ts'
 import { quoteIdentifier } from './sql-text.ts'
-import { hotStateTable, type StatePlaces, statePlace, stateTable } from './state-places.ts'
+import type { StateLogs } from './state-logs.ts'
 import type { TaskTable } from './task-table.ts'
 import type { TopicSeals } from './topic-seals.ts'
 import type { TopicTable } from './topic-table.ts'
 import { type TaskRows, WriteDraft } from './write-draft.ts'
-import {
-  logRegressed,
-  parseReply,
-  regression,
-  unitProblem,
-  type WriteReply,
-  type WrittenInPlace,
-} from './write-reply.ts'
+import { logRegressed, parseReply, regression, unitProblem, type WriteReply } from './write-reply.ts'
 import type { UnitRequest, WriteRequest } from './write-requests.ts'
 
 export interface RoundParts {
@@ -42,7 +35,7 @@ export interface RoundParts {
   readonly witness: LogWitness
   readonly seals: TopicSeals
   readonly recent: RecentRows
-  readonly statePlaces: StatePlaces
+  readonly stateLogs: StateLogs
 }
 
 interface Planned {
@@ -65,7 +58,8 @@ export interface Written {
  */
 export class WriteRound {
   readonly #parts: RoundParts
-  readonly #statement: string
+  readonly #write: string
+  readonly #writeLogged: string
   #waiting: readonly WriteRequest[]
   readonly #taskRows = new Map<WriteRequest, TaskRows>()
   /** Topics that were found closed, and why. */
@@ -75,8 +69,9 @@ export class WriteRound {
 
   constructor(parts: RoundParts, requests: readonly WriteRequest[]) {
     this.#parts = parts
-    const places = Array.from({ length: 26 }, (_, i) => `$${i + 1}`).join(', ')
-    this.#statement = `select * from ${quoteIdentifier(parts.schema)}.write(${places})`
+    const schema = quoteIdentifier(parts.schema)
+    this.#write = `select * from ${schema}.write(${marks(24)})`
+    this.#writeLogged = `select * from ${schema}.write_logged(${marks(34)})`
     this.#waiting = requests
   }
 
@@ -106,7 +101,7 @@ export class WriteRound {
 
   /** One attempt. Undefined: nothing was written, and what is left is worth another attempt. */
   async attempt(session: Session): Promise<Written | undefined> {
-    const { topics, clock } = this.#parts
+    const { topics, clock, stateLogs } = this.#parts
     const appends = this.#waiting.flatMap((request) => request.appends)
     const open = appends.filter(({ topic }) => !this.#obstacles.has(topic))
     const draft = new WriteDraft(topics, open)
@@ -117,13 +112,11 @@ export class WriteRound {
     const flush = this.#waiting.some((request) => request.kind === 'unit' || request.flush)
     const isTimely = [...known.values()].some(({ size }) => size > 0)
     draft.addRefused((entry) => this.#parts.refused.peek(entry))
-    const parameters = draft.parameters(
-      flush,
-      seqs,
-      isTimely ? clock.now() : undefined,
-      this.#parts.statePlaces,
-    )
-    const reply = parseReply((await session.rows(this.#statement, parameters))[0]!)
+    await stateLogs.load(session, draft.stores).catch(onlyRead)
+    draft.planState(stateLogs, clock.now())
+    const statement = draft.isLogged ? this.#writeLogged : this.#write
+    const parameters = draft.parameters(flush, seqs, isTimely ? clock.now() : undefined)
+    const reply = parseReply((await session.rows(statement, parameters))[0]!)
     clock.note(reply.nowMs)
     if (reply.written) return { draft, planned, failures, seqs, reply }
     if (reply.ends.some(isSealed)) await this.#noteSealed(session, draft, reply)
@@ -163,9 +156,10 @@ export class WriteRound {
       this.#parts.recent.add(placeName(entry), row)
     }
     this.#remember(draft, seqs, reply)
-    this.#notePlaces(draft, reply.state, stateTable)
-    this.#notePlaces(draft, reply.hotState, hotStateTable)
-    this.#parts.statePlaces.trim()
+    for (const { owned, log, plan } of draft.state) {
+      log.apply(plan)
+      this.#parts.stateLogs.put(owned, log)
+    }
   }
 
   /** Everybody hears of what was settled. */
@@ -253,6 +247,9 @@ export class WriteRound {
       const problem = unitProblem(draft, index, reply)
       if (problem !== undefined) problems.set(unit, problem)
     }
+    for (const { unit, owned, log } of draft.state) {
+      if (!problems.has(unit)) this.#parts.stateLogs.put(owned, log)
+    }
     for (const request of this.#waiting) {
       const problem = request.kind === 'unit' ? problems.get(request.unit) : undefined
       if (problem !== undefined) this.refuse(request, problem)
@@ -276,14 +273,6 @@ export class WriteRound {
     }
   }
 
-  #notePlaces(draft: WriteDraft, { numbers, places }: WrittenInPlace, table: number): void {
-    const { stores, keys } = draft.state
-    for (let i = 0; i < numbers.length; i++) {
-      const row = numbers[i]! - 1
-      this.#parts.statePlaces.of(stores[row]!).set(keys[row]!, statePlace(places[i]!, table))
-    }
-  }
-
   #answer(request: WriteRequest, plan: AppendPlan, ends: readonly number[]): void {
     const conflict = request.kind === 'unit' ? plan.failures.get(0) : undefined
     if (conflict !== undefined) {
@@ -302,6 +291,11 @@ export class WriteRound {
 /** What \`write\` answers as the end of a partition to which nothing may be appended (migrations/0010-move.sql). */
 function isSealed(end: number): boolean {
   return end < 0
+}
+
+/** Marks of so many parameters. */
+function marks(count: number): string {
+  return Array.from({ length: count }, (_, index) => `$${index + 1}`).join(', ')
 }
 
 /** Batches that some failed call has records in. */

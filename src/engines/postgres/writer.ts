@@ -6,8 +6,9 @@ import { StatementFailure, translated } from './postgres-errors.ts'
 import { postgresLimits } from './postgres-limits.ts'
 import type { Servers } from './servers.ts'
 import type { Session } from './session.ts'
+import { taskName } from './task-table.ts'
 import { beginSql, commit, rollback } from './transaction.ts'
-import type { UnitRequest, WriteRequest } from './write-requests.ts'
+import type { WriteRequest } from './write-requests.ts'
 import { type RoundParts, WriteRound, type Written } from './write-round.ts'
 
 export interface WriterParts {
@@ -105,7 +106,7 @@ export class Writer {
       if (count >= postgresLimits.groupRequestsMax || bytes >= postgresLimits.groupBytesTarget) break
       bytes += request.bytes
       if (request.kind === 'unit') {
-        const name = taskName(request)
+        const name = taskName(request.unit.lease.task)
         if (tasks.has(name)) break
         tasks.add(name)
       }
@@ -219,9 +220,4 @@ export class Writer {
 function notSent(error: unknown): unknown {
   if (isSemelError(error) || !(error instanceof StatementFailure) || !error.isLost) return error
   return translated(error, 'writing', false)
-}
-
-function taskName({ unit: { lease } }: UnitRequest): string {
-  const { group, topic, partition } = lease.task
-  return `${group}\u0000${topic}\u0000${partition}`
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { StateChanges, TaskId } from '../../engine/engine.ts'
 import { limits } from '../../limits.ts'
 import type { Instance } from './instance.ts'
+import { SeededRandom } from './seeded-random.ts'
 import { type Case, check, checkIf } from './suite.ts'
 
 function changes(store: string, values: Record<string, string | undefined>): StateChanges {
@@ -176,6 +177,37 @@ export const stateTests: readonly Case[] = [
     assert.deepEqual(await one.engine.readState(lease.task, 'many', keys), keys)
     assert.deepEqual(await scanPages(one, lease.task, 'many', 1_000), keys)
   }),
+
+  check(
+    'values that units of all sizes change again and again, in the hands of one owner after the other',
+    async (bed) => {
+      let one = await bed.instance()
+      await one.declare()
+      let lease = await one.lease()
+      const random = new SeededRandom(7)
+      const all = paddedKeys(500)
+      const truth = new Map<string, string>()
+      for (let position = 0; position < 60; position++) {
+        const size = random.pick([3, 150, 400])
+        const keys = new Set(Array.from({ length: size }, () => random.pick(all)))
+        const values = [...keys].map((key) => (random.chance(10) ? undefined : `"${key} at ${position}"`))
+        const state = [{ store: 's', keys: [...keys], values }]
+        await one.commit(lease, position === 0 ? undefined : position, position + 1, { state })
+        for (const [index, key] of [...keys].entries()) {
+          if (values[index] === undefined) truth.delete(key)
+          else truth.set(key, values[index])
+        }
+        if (random.chance(20)) {
+          one = await bed.reopen(one)
+          lease = await one.lease()
+        }
+        const expected = all.map((key) => truth.get(key))
+        assert.deepEqual(await one.engine.readState(lease.task, 's', all), expected, `after unit ${position}`)
+      }
+      assert.deepEqual(await one.state(lease.task, 's'), Object.fromEntries([...truth].sort()))
+      assert.deepEqual(await scanPages(one, lease.task, 's', 37), [...truth.keys()].sort())
+    },
+  ),
 
   check('state survives reopening', async (bed) => {
     const one = await bed.instance()
