@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { after, test } from 'node:test'
 import type { Lease } from '../../src/engine/engine.ts'
 import { isSemelError, type SemelError } from '../../src/errors.ts'
@@ -277,4 +279,34 @@ test('clocks a day apart: leases, dedup windows and append times go by the serve
   assert.equal((await ahead.engine.load(lease)).position, 1)
   await behind.engine.close()
   await rival.holds(1)
+})
+
+test('a server whose greeting and end come in one piece does not end the program', async () => {
+  const message = (type: string, body: string) => {
+    const head = Buffer.from(`${type}0000`)
+    head.writeInt32BE(4 + Buffer.byteLength(body), 1)
+    return Buffer.concat([head, Buffer.from(body)])
+  }
+  const fatal = message(
+    'E',
+    'SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0',
+  )
+  const greeting = [message('R', '\0\0\0\0'), message('Z', 'I'), fatal]
+  const shortLived = createServer((socket) => {
+    socket.on('error', () => undefined)
+    socket.once('data', () => socket.end(Buffer.concat(greeting)))
+  })
+  await once(shortLived.listen(0, '127.0.0.1'), 'listening')
+  const { port } = shortLived.address() as AddressInfo
+  const uncaught: unknown[] = []
+  const hear = (error: unknown) => uncaught.push(error)
+  process.on('uncaughtException', hear)
+  const one = new Engines(server).unopened({
+    url: `postgres://somebody@127.0.0.1:${port}/db`,
+    reconnectMs: 200,
+  })
+  await refuses('ENGINE_UNAVAILABLE', () => one.open())
+  process.off('uncaughtException', hear)
+  shortLived.close()
+  assert.deepEqual(uncaught, [])
 })

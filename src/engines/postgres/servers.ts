@@ -37,7 +37,11 @@ export class Servers {
 
   constructor(parts: ServersParts) {
     this.#parts = parts
-    for (const pool of parts.pools) pool.on('error', () => undefined)
+    for (const pool of parts.pools) {
+      pool.on('error', () => undefined)
+      // The server's greeting and its end may come in one piece, before anybody who waits for the client has it.
+      pool.on('connect', (client) => hearErrors(client))
+    }
   }
 
   onNewcomer(newcomer: Newcomer): void {
@@ -119,8 +123,7 @@ export class Servers {
     const client = await this.#connect(pools[this.#host]!, signal)
     const session = new Session(client, platform, statementMs)
     if (this.#greeted.has(client)) return session
-    // An end outside of a statement is an event, and one that nobody listens to would end the program.
-    client.on('error', () => undefined)
+    hearErrors(client)
     try {
       const server = await askIdentity(session)
       const problem = writableProblem(server)
@@ -145,6 +148,11 @@ export class Servers {
       throw error
     }
   }
+}
+
+/** An end outside of a statement is an event, and one that nobody listens to would end the program. */
+function hearErrors(client: PgClient): void {
+  client.on('error', () => undefined)
 }
 
 function refused(error: unknown): never {
