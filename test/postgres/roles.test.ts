@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { postgresLimits } from '../../src/engines/postgres/postgres-limits.ts'
 import type { Instance } from '../../src/testing/conformance/instance.ts'
 import { record, records, refuses } from '../../src/testing/conformance/records.ts'
 import { type FreshDatabase, freshDatabase } from '../rig/postgres/fresh.ts'
@@ -36,6 +37,10 @@ async function useEverything(one: Instance): Promise<void> {
   const lease = await one.lease()
   await one.commit(lease, undefined, 1, { state: [{ store: 's', keys: ['k'], values: ['v'] }] })
   await one.commit(lease, 1, 2, { state: [{ store: 's', keys: ['k'], values: [undefined] }] })
+  const keys = Array.from({ length: postgresLimits.stateLogKeysMin }, (_, index) => `k${index}`)
+  await one.commit(lease, 2, 2, { state: [{ store: 's', keys, values: keys }] })
+  await one.commit(lease, 2, 2, { state: [{ store: 's', keys: ['k'], values: ['v'] }] })
+  assert.equal(Object.keys(await one.state(lease.task, 's')).length, keys.length + 1)
   const open = await one.engine.begin(lease, new AbortController().signal)
   await open.commit(one.unit(lease, 2, 3))
   assert.equal((await one.engine.load(lease)).position, 3)
