@@ -714,7 +714,6 @@ CREATE OR REPLACE FUNCTION semel.read_logged_state(p_store integer, p_keys text[
  LANGUAGE sql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
- SET enable_hashjoin TO 'on'
 AS $function$
   with logged as materialized (select l.key, l.value from "semel".logged_state(p_store) l)
   select case when l.key is null then s.value else l.value end
@@ -734,9 +733,6 @@ CREATE OR REPLACE FUNCTION semel.read_state(p_grp text, p_topic text, p_partitio
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
- SET enable_bitmapscan TO 'off'
- SET enable_hashjoin TO 'off'
- SET enable_mergejoin TO 'off'
  SET jit TO 'off'
 AS $function$
 declare

@@ -16,6 +16,7 @@ interface KnownLog {
 }
 
 interface LoadedRow {
+  readonly log: StateLog
   readonly seq: number
   readonly keys: string[]
   readonly values: (string | undefined)[]
@@ -78,18 +79,18 @@ export class StateLogs {
 
   async #read(session: Session, stores: readonly number[]): Promise<ReadonlyMap<number, StateLog>> {
     const logs = new Map(stores.map((store) => [store, new StateLog()]))
-    let row: (LoadedRow & { readonly log: StateLog }) | undefined
-    const end = () => row?.log.load(stateLogRow(row.seq, row.keys, row.values))
+    const rows: LoadedRow[] = []
     for (const [store, seq, key, value] of await session.rows(this.#load, [int4Array(stores)])) {
       const log = logs.get(Number(store))!
-      if (row === undefined || row.log !== log || row.seq !== Number(seq)) {
-        end()
+      let row = rows.at(-1)
+      if (row?.log !== log || row.seq !== Number(seq)) {
         row = { log, seq: Number(seq), keys: [], values: [] }
+        rows.push(row)
       }
       row.keys.push(key!)
       row.values.push(value ?? undefined)
     }
-    end()
+    for (const { log, seq, keys, values } of rows) log.load(stateLogRow(seq, keys, values))
     return logs
   }
 }

@@ -175,8 +175,6 @@ create function semel.read_logged_state(p_store integer, p_keys text[])
 returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
--- `read_state` switches it off.
-set enable_hashjoin = on
 as $$
   with logged as materialized (select l.key, l.value from semel.logged_state(p_store) l)
   select case when l.key is null then s.value else l.value end
@@ -223,9 +221,6 @@ language plpgsql stable rows 100
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 set jit = off
 as $$
 declare
