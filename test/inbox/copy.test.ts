@@ -6,6 +6,7 @@ import { postgres } from '../../src/engines/postgres/index.ts'
 import { sqlite } from '../../src/engines/sqlite/index.ts'
 import { type Bus, copyTopic, openBus, RawJson, topic } from '../../src/index.ts'
 import { runCli, startCli } from '../cli/run-cli.ts'
+import { isWrite } from '../postgres/engines.ts'
 import { freshDatabase } from '../rig/postgres/fresh.ts'
 import { sharedPostgres } from '../rig/postgres/shared.ts'
 import { type PostgresProxy, startPostgresProxy } from '../rig/proxy/postgres-proxy.ts'
@@ -74,9 +75,9 @@ async function copyWithKill(
   from: string,
   to: string,
   proxy: PostgresProxy,
-  statement: RegExp,
+  statement: (sql: string) => boolean,
 ): Promise<CopyLine> {
-  const trap = proxy.trap({ kind: 'hold-request', statement: (sql) => statement.test(sql), nth: 2 })
+  const trap = proxy.trap({ kind: 'hold-request', statement, nth: 2 })
   const through = (place: string): string => (place.startsWith('postgres:') ? proxy.url : place)
   const child = startCli(['copy', through(from), through(to), '--topic', 'items'])
   await trap.sprung()
@@ -97,10 +98,10 @@ test('SQLite to PostgreSQL and back, each killed in the middle: all is there, on
   await publishItems(source, 25_000)
   const truth = await contentOf(source)
 
-  const there = await copyWithKill(first, database.url, proxy, /\.write\(/)
+  const there = await copyWithKill(first, database.url, proxy, isWrite)
   await using middle = await open(postgres({ url: database.url }))
   requireSame(await contentOf(middle), truth)
-  const back = await copyWithKill(database.url, second, proxy, /\.read\(/)
+  const back = await copyWithKill(database.url, second, proxy, (sql) => /\.read\(/.test(sql))
   await using last = await open(sqlite({ file: second }))
   requireSame(await contentOf(last), truth)
 
@@ -123,9 +124,8 @@ describe('copyTopic', () => {
     await using from = await open(memory(), plain)
     await using to = await open(postgres({ url: proxy.url }), plain)
     await publishItems(from, 15_000)
-    const statement = (sql: string): boolean => /\.write\(/.test(sql)
     const traps = (['drop-reply', 'cut-request', 'drop-reply'] as const).map((kind) =>
-      proxy.trap({ kind, statement }),
+      proxy.trap({ kind, statement: isWrite }),
     )
     await copyTopic({ from, to, topic: plain })
     for (const trap of traps) await trap.sprung()
@@ -140,7 +140,7 @@ describe('copyTopic', () => {
     await publishItems(from, 20_000)
     const stop = new AbortController()
     const reason = new Error('enough')
-    const second = proxy.trap({ kind: 'hold-request', statement: (sql) => /\.write\(/.test(sql), nth: 2 })
+    const second = proxy.trap({ kind: 'hold-request', statement: isWrite, nth: 2 })
     const stopped = assert.rejects(copyTopic({ from, to, topic: items, signal: stop.signal }), reason)
     await second.sprung()
     stop.abort(reason)
