@@ -18,8 +18,8 @@ export const sqliteLimits = {
   groupBytesMax: 16 * mib,
 
   pageBytes: 8 * kib,
-  writerCacheKib: 16 * kib,
-  readerCacheKib: 8 * kib,
+  writerCacheKib: 4 * kib,
+  readerCacheKib: 2 * kib,
   /** The writer thread's young generation: its garbage is messages, which live briefly. */
   writerYoungMib: 24,
   /** Bytes written to the write-ahead log before they are copied into the file: larger spreads the copying. */
