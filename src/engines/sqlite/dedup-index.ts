@@ -149,8 +149,9 @@ export class DedupIndex {
     return frozen
   }
 
-  /** Sealed generations in order of time. */
+  /** Sealed generations in order of time. Those it had and that are no more among them are released. */
   setGenerations(generations: readonly IdGeneration[]): void {
+    for (const before of this.#generations) if (!generations.includes(before)) before.release()
     this.#generations = generations
   }
 

@@ -1,3 +1,4 @@
+import { giveBack } from './give-back.ts'
 import { Sighting, type TakeEntry } from './id-entry.ts'
 import { copyMark, isMarked, type Marks, markWords, noMark, sameMark } from './marks.ts'
 
@@ -118,13 +119,9 @@ export class HotIds {
     this.replace(hi, lo, place, undone, noMark, 0)
   }
 
-  /**
-   * Gives the memory back; it must not be used any more. A collection of garbage would come late: the writer's heap is small, and
-   * the megabytes of such tables are not on it.
-   */
+  /** Gives the memory back; it must not be used any more. */
   release(): void {
-    for (const { buffer } of [this.#hi, this.#lo, this.#places]) buffer.transfer(0)
-    this.#marks?.buffer.transfer(0)
+    giveBack(this.#hi, this.#lo, this.#places, this.#marks)
   }
 
   /** Slots in all: the bound for `visit`. */
@@ -212,5 +209,6 @@ export class HotIds {
       if (places[slot]! > 0) this.#put(hi[slot]!, lo[slot]!, places[slot]!, marks, slot * step)
     }
     for (const { hi, lo, place, mark } of overflow) if (place > 0) this.#put(hi, lo, place, mark, 0)
+    giveBack(hi, lo, places, before)
   }
 }

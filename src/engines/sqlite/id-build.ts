@@ -1,4 +1,5 @@
 import type { DedupIndex, FrozenIds } from './dedup-index.ts'
+import { giveBack } from './give-back.ts'
 import { ChunkCollector, chunksFor, markedEntryBytes, plainEntryBytes } from './id-chunk.ts'
 import type { TakeEntry } from './id-entry.ts'
 import { IdFilter } from './id-filter.ts'
@@ -76,7 +77,9 @@ export class IdBuild {
       this.#filter.add(hi, lo)
     }
     for (const source of this.#sources) source.takeBelow(bound, take)
-    this.#rows.writeChunk(this.row.id, this.#nextChunk, this.#collector.take())
+    const entries = this.#collector.take()
+    this.#rows.writeChunk(this.row.id, this.#nextChunk, entries)
+    giveBack(entries)
     this.#nextChunk++
   }
 }

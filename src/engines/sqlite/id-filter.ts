@@ -16,6 +16,9 @@ export class IdFilter {
     this.#blocks = words.length / wordsPerBlock
   }
 
+  /** May hold everything. */
+  static readonly open = new IdFilter(new Uint32Array(wordsPerBlock).fill(2 ** 32 - 1))
+
   static for(entries: number): IdFilter {
     const blocks = Math.max(1, Math.ceil((entries * bitsPerId) / blockBits))
     return new IdFilter(new Uint32Array(blocks * wordsPerBlock))

@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { SemelError } from '../../errors.ts'
+import { giveBack } from './give-back.ts'
 import { chunkOf, chunkRow, decodeChunk, type IdChunk } from './id-chunk.ts'
 import { Sighting } from './id-entry.ts'
 import { IdFilter } from './id-filter.ts'
@@ -86,7 +87,7 @@ export class GenerationRows {
 /** A sealed generation: its hashes on disk, sorted, and a filter of 14 bits an id in memory. */
 export class IdGeneration {
   readonly row: GenerationRow
-  readonly #filter: IdFilter
+  #filter: IdFilter
   readonly #rows: GenerationRows
 
   constructor(row: GenerationRow, filter: IdFilter, rows: GenerationRows) {
@@ -97,6 +98,14 @@ export class IdGeneration {
 
   get bytes(): number {
     return this.#filter.words.byteLength
+  }
+
+  /** Gives the filter's memory back. Its chunks can still be read. */
+  release(): void {
+    if (this.#filter === IdFilter.open) return
+    giveBack(this.#filter.words)
+    // Whoever asks now has to look at the chunks.
+    this.#filter = IdFilter.open
   }
 
   mayHold(hi: number, lo: number): boolean {

@@ -1,3 +1,4 @@
+import { giveBack } from './give-back.ts'
 import type { HotIds } from './hot-ids.ts'
 import { chunkOf, emptyChunk, type IdChunk } from './id-chunk.ts'
 import type { TakeEntry } from './id-entry.ts'
@@ -69,8 +70,10 @@ export class GenerationSource implements IdSource {
       }
       if (this.#chunkNumber >= last) return
       this.#chunkNumber++
+      const done = this.#chunk
       this.#chunk = this.#rows.chunk(row, this.#chunkNumber)
       this.#at = 0
+      if (done !== emptyChunk) giveBack(done.places)
     }
   }
 }
