@@ -18,6 +18,7 @@ export class IdClaims {
   readonly #endClaim: StatementSync
   readonly #addGeneration: StatementSync
   readonly #addGarbage: StatementSync
+  readonly #spare: StatementSync
   readonly #removeGeneration: StatementSync
   readonly #markSealed: StatementSync
 
@@ -41,6 +42,7 @@ export class IdClaims {
       `insert into semel_id_generation values (?, ?, ?, ?, ?, ?, ?${more})`,
     )
     this.#addGarbage = database.prepare('insert or ignore into semel_id_garbage values (?, ?, 0)')
+    this.#spare = database.prepare('delete from semel_id_garbage where generation = ? and deleted = 0')
     this.#removeGeneration = database.prepare('delete from semel_id_generation where id = ?')
     this.#markSealed = database.prepare('update semel_partition set sealed_to = ? where id = ?')
   }
@@ -68,6 +70,18 @@ export class IdClaims {
   /** `false`: somebody took over. */
   renew(topicId: number, generation: number, nowMs: number): boolean {
     return Number(this.#renew.run(nowMs, topicId, generation, this.#builder).changes) === 1
+  }
+
+  /**
+   * Goes on with a build whose claim may have been replaced by another one of ours (`isFree` made it garbage then); `false`: somebody
+   * took over, or has begun to delete it.
+   */
+  takeBack({ id, chunks }: GenerationRow, topicId: number, nowMs: number): boolean {
+    if (this.renew(topicId, id, nowMs)) return true
+    if (this.#claim.get(topicId) !== undefined || Number(this.#spare.run(id).changes) !== 1) return false
+    this.#setClaim.run(topicId, id, this.#builder, nowMs)
+    this.#setChunks.run(chunks, topicId)
+    return true
   }
 
   /** Makes a finished generation known. */

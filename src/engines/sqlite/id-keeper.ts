@@ -32,6 +32,9 @@ export interface IdKeeperParts {
  * of a few milliseconds between the commits of events, in transactions of their own: a slice that fails takes
  * nobody's events with it. A slice needs no flush of its own; what the log says is enough to do it again.
  *
+ * A merge of many ids lasts for many more events than a hot table holds. It is put aside while one is sealed, or the table would
+ * grow until the merge is done.
+ *
  * Of several processes on one file, one builds for a topic at a time (`IdClaims`).
  */
 export class IdKeeper {
@@ -44,6 +47,8 @@ export class IdKeeper {
   readonly #garbageDeleted: StatementSync
   readonly #garbageDone: StatementSync
   #build: IdBuild | undefined
+  /** A merge that was put aside for a seal. */
+  #aside: IdBuild | undefined
   #finished: IdBuild | undefined
   #dropped: { topic: TopicEntry; generations: readonly IdGeneration[] } | undefined
   #mayHaveGarbage = true
@@ -64,15 +69,18 @@ export class IdKeeper {
 
   /** Asked after every commit, so it must cost nothing. */
   get hasWork(): boolean {
-    return this.#build !== undefined || this.#mayHaveGarbage || this.#due() !== undefined
+    if (this.#build !== undefined || this.#aside !== undefined) return true
+    return this.#mayHaveGarbage || this.#due() !== undefined
   }
 
   /** Does some work inside a transaction that was just begun. `nowMs` is the append clock. */
   slice(nowMs: number): void {
     const until = this.#clock.monotonic() + this.#limits.sealSliceMs
     const isLate = (): boolean => this.#clock.monotonic() >= until
+    if (this.#build?.plan.parts.kind === 'merge' && this.#due()?.seal === true) this.#putAside()
     if (this.#build !== undefined) this.#continue(this.#build, nowMs, isLate)
-    else if (this.#mayHaveGarbage) this.#collectGarbage(isLate)
+    else if (this.#aside !== undefined && this.#due()?.seal !== true) this.#resume(this.#aside, nowMs)
+    else if (this.#mayHaveGarbage && this.#aside === undefined) this.#collectGarbage(isLate)
     else this.#start(nowMs)
   }
 
@@ -91,6 +99,7 @@ export class IdKeeper {
   rolledBack(): void {
     this.#giveUpMerge()
     this.#build = undefined
+    this.#aside = undefined
     this.#finished = undefined
     this.#dropped = undefined
     this.#mayHaveGarbage = true
@@ -103,21 +112,22 @@ export class IdKeeper {
     for (const topic of this.#tables.topics) if (topic.id === plan.topicId) topic.mayMerge = false
   }
 
-  /** The topic that needs something next, and whether that is a seal; else it may have generations to merge. */
+  /** The topic that needs something next, and whether that is a seal; else it may have generations to merge. Seals come first. */
   #due(): { topic: TopicEntry; seal: boolean } | undefined {
     let total = 0
     let largest: TopicEntry | undefined
+    let mergeable: TopicEntry | undefined
     for (const topic of this.#tables.topics) {
       const { dedup } = topic
       if (dedup === undefined) continue
       total += dedup.hotSize
       if ((this.#lookAgainMs.get(topic.id) ?? 0) > this.#clock.monotonic()) continue
       if (dedup.frozen !== undefined || dedup.hotSize >= this.#limits.hotIdsMax) return { topic, seal: true }
-      if (topic.mayMerge) return { topic, seal: false }
+      if (topic.mayMerge) mergeable ??= topic
       if (dedup.hotSize > (largest?.dedup?.hotSize ?? 0)) largest = topic
     }
-    const isTooMuch = largest !== undefined && total > this.#limits.hotIdsTotalMax
-    return isTooMuch ? { topic: largest!, seal: true } : undefined
+    if (largest !== undefined && total > this.#limits.hotIdsTotalMax) return { topic: largest, seal: true }
+    return mergeable && { topic: mergeable, seal: false }
   }
 
   #start(nowMs: number): void {
@@ -163,6 +173,21 @@ export class IdKeeper {
     if (parts.kind === 'seal') this.#claims.mark(parts.frozen.ends)
     else for (const { row } of parts.generations) this.#claims.discard(row)
     this.#finished = build
+  }
+
+  #putAside(): void {
+    this.#aside = this.#build
+    this.#build = undefined
+  }
+
+  /** Goes on with a merge, if what it is made of and what it wrote is still there. */
+  #resume(build: IdBuild, nowMs: number): void {
+    const { parts, index, topicId } = build.plan
+    this.#aside = undefined
+    const isThere =
+      parts.kind === 'merge' && parts.generations.every((part) => index.generations.includes(part))
+    if (isThere && this.#claims.takeBack(build.row, topicId, nowMs)) this.#build = build
+    else this.#mayHaveGarbage = true
   }
 
   #publish(build: IdBuild): void {
