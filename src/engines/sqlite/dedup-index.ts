@@ -13,6 +13,10 @@ export interface FrozenIds {
 }
 
 const entryNumbers = 4
+/** Numbers that stay allocated for what transactions add; a transaction may need more for once. */
+const addedNumbersKept = 2 ** 16
+/** A new hot table is so much smaller than the one before: until it has grown, that is sealed and gone. */
+const newHotShare = 1 / 4
 
 /** An id to be remembered. */
 export interface NewId {
@@ -39,7 +43,8 @@ export class DedupIndex {
   #frozen: FrozenIds | undefined
   #generations: readonly IdGeneration[] = []
   /** What this transaction added: high, low, place, and the place it stands for now (0 if none). */
-  #added: number[] = []
+  #added = new Float64Array(addedNumbersKept)
+  #addedEnd = 0
 
   get hotSize(): number {
     return this.#hot.size
@@ -113,20 +118,21 @@ export class DedupIndex {
   add({ hi, lo, place, marks, at }: NewId, appendMs: number, expired = 0): void {
     const replaced = expired !== 0 && this.#hot.replace(hi, lo, expired, place, marks, at)
     if (!replaced) this.#hot.add(hi, lo, place, marks, at)
-    this.#added.push(hi, lo, place, replaced ? expired : 0)
+    this.#noteAdded(hi, lo, place, replaced ? expired : 0)
     if (appendMs < this.#oldestMs) this.#oldestMs = appendMs
     if (appendMs > this.#newestMs) this.#newestMs = appendMs
   }
 
   /** The transaction is durable: what it added stays. */
   keep(): void {
-    if (this.#added.length > 0) this.#added = []
+    this.#addedEnd = 0
+    if (this.#added.length > addedNumbersKept) this.#added = new Float64Array(addedNumbersKept)
   }
 
   /** The transaction was rolled back. */
   undo(): void {
-    for (let i = this.#added.length - entryNumbers; i >= 0; i -= entryNumbers) {
-      const [hi, lo, place, expired] = this.#added.slice(i, i + entryNumbers) as [
+    for (let i = this.#addedEnd - entryNumbers; i >= 0; i -= entryNumbers) {
+      const [hi, lo, place, expired] = this.#added.subarray(i, i + entryNumbers) as unknown as readonly [
         number,
         number,
         number,
@@ -136,14 +142,28 @@ export class DedupIndex {
       // Its mark is gone: from now on the row decides.
       else this.#hot.replace(hi, lo, place, expired, noMark, 0)
     }
-    this.#added = []
+    this.keep()
+  }
+
+  #noteAdded(hi: number, lo: number, place: number, expired: number): void {
+    const at = this.#addedEnd
+    if (at === this.#added.length) {
+      const larger = new Float64Array(2 * at)
+      larger.set(this.#added)
+      this.#added = larger
+    }
+    this.#added[at] = hi
+    this.#added[at + 1] = lo
+    this.#added[at + 2] = place
+    this.#added[at + 3] = expired
+    this.#addedEnd = at + entryNumbers
   }
 
   /** Starts a new hot table. Only between transactions, when memory and file agree. */
   freeze(ends: ReadonlyMap<number, number>): FrozenIds {
     const frozen = { ids: this.#hot, ends, oldestMs: this.#oldestMs, newestMs: this.#newestMs }
     this.#frozen = frozen
-    this.#hot = new HotIds(frozen.ids.size)
+    this.#hot = new HotIds(frozen.ids.size * newHotShare)
     this.#oldestMs = Number.POSITIVE_INFINITY
     this.#newestMs = Number.NEGATIVE_INFINITY
     return frozen

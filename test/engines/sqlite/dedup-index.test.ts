@@ -36,6 +36,27 @@ test('four zeros are no mark: the row decides (N5)', () => {
   assert.deepEqual(index.candidates(1, 2), [3])
 })
 
+test('a transaction of very many ids is taken back as a whole', () => {
+  const index = new DedupIndex()
+  const many = 50_000
+  const addAll = (): void => {
+    for (let n = 1; n <= many; n++)
+      index.add({ hi: (n * 2_654_435_761) >>> 0, lo: n, place: n, marks: noMark, at: 0 }, 1_000)
+  }
+  const known = (): number => {
+    let found = 0
+    for (let n = 1; n <= many; n++) found += index.candidates((n * 2_654_435_761) >>> 0, n).length
+    return found
+  }
+  addAll()
+  index.undo()
+  assert.equal(known(), 0)
+  addAll()
+  index.keep()
+  index.undo()
+  assert.equal(known(), many)
+})
+
 function markOf(place: number): Uint32Array {
   return Uint32Array.of(1, place, 2, place)
 }
