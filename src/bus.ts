@@ -88,7 +88,7 @@ export class Bus implements AsyncDisposable {
     this.#engine = engine
     this.#options = options
     this.#topics = options.topics
-    this.#ids = new UuidV7Generator(platform)
+    this.#ids = new UuidV7Generator(platform.random)
     this.#preparer = new CallPreparer(this.#ids, () => platform.clock.now())
     this.#publisher = new Publisher(engine, platform, options.publish)
     this.#publishDefaults = { durability: options.durability, signal: undefined }

@@ -20,7 +20,7 @@ export interface RecordDefaults {
 
 /** Where new ids come from. */
 export interface IdSource {
-  next(): string
+  next(nowMs: number): string
 }
 
 const givenNames = ['id', 'key', 'type', 'source', 'time', ...attributeNames]
@@ -39,7 +39,7 @@ export function makeRecord(
 ): EventRecord {
   if (given === undefined) {
     return {
-      id: ids.next(),
+      id: ids.next(now),
       source: defaults.source,
       type: defaults.type,
       time: now,
@@ -53,7 +53,9 @@ export function makeRecord(
   checkOptionNames('attributes', given, givenNames)
   return {
     id:
-      given.id === undefined ? ids.next() : checkText('INVALID_ID', 'id', given.id, limits.idBytesMax, false),
+      given.id === undefined
+        ? ids.next(now)
+        : checkText('INVALID_ID', 'id', given.id, limits.idBytesMax, false),
     source: given.source === undefined ? defaults.source : checkAttribute('source', given.source),
     type: given.type === undefined ? defaults.type : checkAttribute('type', given.type),
     time: given.time === undefined ? now : checkTime('time', given.time),

@@ -1,4 +1,4 @@
-import type { Platform } from '../platform/platform.ts'
+import type { Random } from '../platform/platform.ts'
 
 /** Three hex digits of 12 bits. */
 const hex3: readonly string[] = Array.from({ length: 4096 }, (_, i) => i.toString(16).padStart(3, '0'))
@@ -10,7 +10,7 @@ const counterMax = 2 ** 42 - 1
  * Ids of one generator sort in the order they were made, also when the wall clock steps back.
  */
 export class UuidV7Generator {
-  readonly #platform: Platform
+  readonly #random: Random
   #lastMs = 0
   #counter = 0
   #prefix = ''
@@ -18,19 +18,19 @@ export class UuidV7Generator {
   #head = ''
   #headOf = -1
 
-  constructor(platform: Platform) {
-    this.#platform = platform
+  constructor(random: Random) {
+    this.#random = random
   }
 
-  next(): string {
-    const now = this.#platform.clock.now()
-    if (now > this.#lastMs || this.#counter >= counterMax)
-      this.#startMillisecond(Math.max(now, this.#lastMs + 1))
+  /** `nowMs`: the wall clock. */
+  next(nowMs: number): string {
+    if (nowMs > this.#lastMs || this.#counter >= counterMax)
+      this.#startMillisecond(Math.max(nowMs, this.#lastMs + 1))
     const counter = ++this.#counter
     const upper = Math.floor(counter / 2 ** 16)
     if (upper !== this.#headOf) this.#startHead(upper)
     const lower = counter % 2 ** 16
-    const tail = this.#platform.random.uint32()
+    const tail = this.#random.uint32()
     // 16 bits of counter and 32 random ones are 48: four times three digits.
     const first = hex3[lower >>> 4]! + hex3[((lower & 0xf) << 8) | (tail >>> 24)]!
     return this.#head + (first + hex3[(tail >>> 12) & 0xfff]! + hex3[tail & 0xfff]!)
@@ -46,7 +46,7 @@ export class UuidV7Generator {
   #startMillisecond(ms: number): void {
     this.#lastMs = ms
     // Half the range is left free, so a burst within one millisecond cannot run over.
-    this.#counter = (this.#platform.random.uint32() % 2 ** 20) * 2 ** 21
+    this.#counter = (this.#random.uint32() % 2 ** 20) * 2 ** 21
     const text = ms.toString(16).padStart(12, '0')
     this.#prefix = `${text.slice(0, 8)}-${text.slice(8)}-`
     this.#headOf = -1

@@ -4,7 +4,7 @@ import { UuidV7Generator } from '../event/uuid-v7.ts'
 import { realPlatform } from '../platform/real-platform.ts'
 import { CallPreparer } from '../runtime/prepare-call.ts'
 
-const preparer = new CallPreparer(new UuidV7Generator(realPlatform), () => realPlatform.clock.now())
+const preparer = new CallPreparer(new UuidV7Generator(realPlatform.random), () => realPlatform.clock.now())
 
 /** Makes records as `bus.publish` does, with the same checks, where there is no bus. */
 export const outboxPreparer = {

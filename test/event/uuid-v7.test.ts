@@ -12,35 +12,37 @@ function timeOf(id: string): number {
 
 test('ids have the form of RFC 9562 and begin with the time', () => {
   const platform = new ManualPlatform()
-  const ids = new UuidV7Generator(platform)
-  for (let i = 0; i < 1_000; i++) assert.match(ids.next(), form)
-  assert.equal(timeOf(ids.next()), platform.clock.now())
+  const ids = new UuidV7Generator(platform.random)
+  for (let i = 0; i < 1_000; i++) assert.match(ids.next(platform.clock.now()), form)
+  assert.equal(timeOf(ids.next(platform.clock.now())), platform.clock.now())
 })
 
 test('ids of one generator sort in the order they were made, whatever the clock does', () => {
   const platform = new ManualPlatform()
-  const ids = new UuidV7Generator(platform)
+  const ids = new UuidV7Generator(platform.random)
   const made: string[] = []
   for (const shift of [0, 1, 5_000, -60_000, 0, 59_000, -1, 10_000]) {
     platform.shiftWallClock(shift)
-    for (let i = 0; i < 500; i++) made.push(ids.next())
+    for (let i = 0; i < 500; i++) made.push(ids.next(platform.clock.now()))
   }
   assert.deepEqual(made, [...made].sort())
   assert.equal(new Set(made).size, made.length)
 })
 
 test('a burst within one millisecond keeps its order', () => {
-  const ids = new UuidV7Generator(new ManualPlatform())
+  const platform = new ManualPlatform()
+  const ids = new UuidV7Generator(platform.random)
   let last = ''
   for (let i = 0; i < 200_000; i++) {
-    const id = ids.next()
+    const id = ids.next(platform.clock.now())
     assert.ok(id > last)
     last = id
   }
 })
 
 test('generators of two processes make different ids', () => {
-  const [one, two] = [new UuidV7Generator(realPlatform), new UuidV7Generator(realPlatform)]
-  const made = Array.from({ length: 20_000 }, (_, index) => (index % 2 === 0 ? one : two).next())
+  const { clock, random } = realPlatform
+  const [one, two] = [new UuidV7Generator(random), new UuidV7Generator(random)]
+  const made = Array.from({ length: 20_000 }, (_, index) => (index % 2 === 0 ? one : two).next(clock.now()))
   assert.equal(new Set(made).size, made.length)
 })
