@@ -69,7 +69,7 @@ export class EventTransaction implements Transaction {
         hint: 'give the topic a key function, or publish with a key',
       })
     }
-    const state = new KeyState(this, this.#context.state, name, key)
+    const state = new KeyState(this, this.#context.state, name, key, this.#slot.cell)
     if (this.#states === undefined) this.#states = [state]
     else this.#states.push(state)
     return state
@@ -144,13 +144,15 @@ class KeyState implements State<unknown> {
   readonly #tx: EventTransaction
   readonly #cache: StateCache
   readonly #key: string
+  readonly #hint: StateCell | undefined
   #pending: StateSnapshot | undefined
 
-  constructor(tx: EventTransaction, cache: StateCache, name: string, key: string) {
+  constructor(tx: EventTransaction, cache: StateCache, name: string, key: string, hint?: StateCell) {
     this.#tx = tx
     this.#cache = cache
     this.name = name
     this.#key = key
+    this.#hint = hint
   }
 
   // None of these is an async function: what is in memory is answered without the objects of one.
@@ -160,7 +162,7 @@ class KeyState implements State<unknown> {
       if (this.#pending !== undefined) {
         return this.#pending.text === undefined ? this.#pending.primitive : JSON.parse(this.#pending.text)
       }
-      const cell: StateCell | undefined = this.#cache.peek(this.name, this.#key)
+      const cell: StateCell | undefined = this.#cache.peek(this.name, this.#key, this.#hint)
       return cell === undefined ? this.#fetched() : cell.value
     })
   }
@@ -186,7 +188,7 @@ class KeyState implements State<unknown> {
   }
 
   apply(): void {
-    if (this.#pending !== undefined) this.#cache.apply(this.name, this.#key, this.#pending)
+    if (this.#pending !== undefined) this.#cache.apply(this.name, this.#key, this.#pending, this.#hint)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { DataCopy } from '../engine/engine.ts'
 import type { StoredEvent } from '../event/event.ts'
 import type { EventTransaction } from './event-transaction.ts'
+import type { StateCell } from './state-cache.ts'
 
 /**
  * One event's place in a task's window.
@@ -15,6 +16,8 @@ export class Slot {
   event: StoredEvent | undefined
   /** Makes the event's data anew, if that takes no read. */
   copy: DataCopy | undefined
+  /** Its key's state in a store, as far as it was found when the event was read. */
+  cell: StateCell | undefined
   readonly offset: number
   readonly key: string | null
   readonly id: string
@@ -31,11 +34,13 @@ export class Slot {
   /** Set if this is not live traffic but a dead letter on its way back. */
   readonly redrive: Redrive | undefined
 
-  constructor(event: StoredEvent, redrive?: Redrive, copy?: DataCopy) {
+  constructor(event: StoredEvent, redrive?: Redrive, copy?: DataCopy, cell?: StateCell) {
     this.event = event
     this.copy = copy
+    this.cell = cell
     this.offset = event.offset
-    this.key = event.key
+    // The same text, whose hash is known already.
+    this.key = cell?.key ?? event.key
     this.id = event.id
     this.appendTime = event.appendTime
     this.redrive = redrive

@@ -6,13 +6,17 @@ import { limits } from '../limits.ts'
  * Objects are kept as JSON text, so nobody can change a stored value by holding on to it; primitives as they are.
  */
 export class StateCell {
+  readonly store: string
   readonly key: string
   #text: string | undefined
   #primitive: unknown
   /** Number of the last unit that changed it. Cells of units not yet committed must stay. */
   unit = -1
+  /** The cache has let go of it: who still has it must ask again. */
+  isForgotten = false
 
-  constructor(key: string, text: string | undefined) {
+  constructor(store: string, key: string, text: string | undefined) {
+    this.store = store
     this.key = key
     this.load(text)
   }
@@ -70,12 +74,14 @@ export class StateCache {
     for (const name of storeNames) this.#stores.set(name, new Map())
   }
 
-  get storeNames(): Iterable<string> {
-    return this.#stores.keys()
+  /** Names of its stores, as many as there are: they are only added to. */
+  get stores(): { readonly size: number; keys(): Iterable<string> } {
+    return this.#stores
   }
 
-  /** The cell if it is in memory. */
-  peek(store: string, key: string): StateCell | undefined {
+  /** The cell if it is in memory. `hint`: the key's cell in some store, as it was found before. */
+  peek(store: string, key: string, hint?: StateCell): StateCell | undefined {
+    if (hint !== undefined && hint.store === store && !hint.isForgotten) return hint
     return this.#stores.get(store)?.get(key)
   }
 
@@ -99,6 +105,25 @@ export class StateCache {
     return this.peek(store, key) ?? (await this.fetch(store, key))
   }
 
+  /** The cells of these events' keys, after one read of those that were not in memory. */
+  async locate(
+    store: string,
+    events: readonly { readonly key: string | null }[],
+  ): Promise<readonly (StateCell | undefined)[]> {
+    const cells = this.#cellsOf(store)
+    const missing: string[] = []
+    const find = ({ key }: { readonly key: string | null }): StateCell | undefined => {
+      if (key === null) return undefined
+      const cell = cells.get(key)
+      if (cell === undefined) missing.push(key)
+      return cell
+    }
+    const found = events.map(find)
+    if (missing.length === 0) return found
+    await this.prefetch(store, missing)
+    return events.map(find)
+  }
+
   /** Brings the missing ones of `keys` into memory with one read. */
   async prefetch(store: string, keys: Iterable<string>): Promise<void> {
     const cells = this.#cellsOf(store)
@@ -109,17 +134,16 @@ export class StateCache {
     const values = await this.#engine.readState(this.#task, store, asked)
     asked.forEach((key, i) => {
       // A handler may have set the value while we were reading; then ours is the older one.
-      if (!cells.has(key)) this.#insert(cells, new StateCell(key, values[i]))
+      if (!cells.has(key)) this.#insert(cells, new StateCell(store, key, values[i]))
     })
   }
 
   /** Takes over a value that a finished event set. It belongs to the open unit from now on. */
-  apply(store: string, key: string, snapshot: StateSnapshot): void {
-    const cells = this.#cellsOf(store)
-    let cell = cells.get(key)
+  apply(store: string, key: string, snapshot: StateSnapshot, hint?: StateCell): void {
+    let cell = this.peek(store, key, hint)
     if (cell === undefined) {
-      cell = new StateCell(key, undefined)
-      this.#insert(cells, cell)
+      cell = new StateCell(store, key, undefined)
+      this.#insert(this.#cellsOf(store), cell)
     }
     cell.assign(snapshot)
     if (cell.unit === this.#unit) return
@@ -158,6 +182,7 @@ export class StateCache {
       for (const [key, cell] of cells) {
         if (cell.unit === this.#unit) continue
         cells.delete(key)
+        cell.isForgotten = true
         this.#entries--
         if (this.#entries <= limits.hotStateEntriesMax * 0.75) return
       }

@@ -14,7 +14,7 @@ import { RoundRobin } from './prepare-call.ts'
 import { RedriveLane } from './redrive-lane.ts'
 import type { Slot } from './slot.ts'
 import { SqlSession } from './sql-session.ts'
-import { StateCache } from './state-cache.ts'
+import { StateCache, type StateCell } from './state-cache.ts'
 import type { TaskContext } from './task-context.ts'
 import { type Allowance, eventObjectsBytes, type Holder } from './task-memory.ts'
 import type { Wake } from './wake.ts'
@@ -59,6 +59,8 @@ export class TaskSession implements DispatcherEvents, Holder {
   #isTold = false
   #idlePollMs: number = limits.pollMsMax
   #end = 0
+  /** Stores of state that are known to all tasks of the group. */
+  #storesNoted = 0
   /** What a read that is under way may bring. */
   #comingBytes = 0
   readonly #loadedPosition: number | undefined
@@ -167,7 +169,7 @@ export class TaskSession implements DispatcherEvents, Holder {
   succeeded(slot: Slot, tx: EventTransaction): void {
     if (this.#failure !== undefined) return
     this.#committer.add(tx.succeed())
-    for (const name of this.#state.storeNames) this.#context.storeNames.add(name)
+    if (this.#state.stores.size > this.#storesNoted) this.#noteStores()
     if (slot.redrive === undefined) this.#finish(slot)
     else this.#redrive.finished(slot, this.#committer, undefined)
   }
@@ -186,6 +188,12 @@ export class TaskSession implements DispatcherEvents, Holder {
       this.#committer.setOwnState(storeNames.deadLetters, deadLetterKey(slot.offset), value)
       this.#finish(slot)
     } else this.#redrive.finished(slot, this.#committer, value)
+  }
+
+  /** For the tasks that come after it. */
+  #noteStores(): void {
+    for (const name of this.#state.stores.keys()) this.#context.storeNames.add(name)
+    this.#storesNoted = this.#state.stores.size
   }
 
   #finish(slot: Slot): void {
@@ -258,9 +266,9 @@ export class TaskSession implements DispatcherEvents, Holder {
     this.#idlePollMs = limits.pollMsMax
     if (this.#isClaiming && !(await this.#claim(result))) return false
     const verdicts = await this.#inbox?.judge(result.events)
-    await this.#prefetchState(result.events)
+    const cells = await this.#locateState(result.events)
     this.#comingBytes = 0
-    this.#admit(result, verdicts)
+    this.#admit(result, verdicts, cells)
     return this.#wantsMore
   }
 
@@ -287,8 +295,12 @@ export class TaskSession implements DispatcherEvents, Holder {
     }
   }
 
-  #admit(result: ReadResult, verdicts: ReadonlyMap<number, Verdict> | undefined): void {
-    const conflicts = this.#window.add(result, verdicts)
+  #admit(
+    result: ReadResult,
+    verdicts: ReadonlyMap<number, Verdict> | undefined,
+    cells: readonly (StateCell | undefined)[] | undefined,
+  ): void {
+    const conflicts = this.#window.add(result, verdicts, cells)
     this.#context.counters.duplicates += (verdicts?.size ?? 0) - conflicts.length
     for (const slot of conflicts) {
       const { topic, partition } = this.#context.lease.task
@@ -310,8 +322,13 @@ export class TaskSession implements DispatcherEvents, Holder {
     return true
   }
 
-  async #prefetchState(events: readonly StoredEvent[]): Promise<void> {
-    for (const store of this.#context.storeNames) await this.#state.prefetch(store, keysOf(events))
+  /** Brings the state of the events' keys into memory. Answers where that of one store is: most groups have one. */
+  async #locateState(
+    events: readonly StoredEvent[],
+  ): Promise<readonly (StateCell | undefined)[] | undefined> {
+    let cells: readonly (StateCell | undefined)[] | undefined
+    for (const store of this.#context.storeNames) cells = await this.#state.locate(store, events)
+    return cells
   }
 
   /** Commits what is staged, and waits until it is durable. */
@@ -330,10 +347,6 @@ export class TaskSession implements DispatcherEvents, Holder {
     if (this.#context.settings.guarantee === 'at-most-once' && !(await this.#untilCommitted())) return
     this.#dispatcher.admit(slot)
   }
-}
-
-function* keysOf(events: readonly StoredEvent[]): Iterable<string> {
-  for (const { key } of events) if (key !== null) yield key
 }
 
 /** Whether the lease is gone, so that there is nothing to try again. */

@@ -2,6 +2,7 @@ import type { ReadResult } from '../engine/engine.ts'
 import type { Verdict } from './inbox.ts'
 import { Slot } from './slot.ts'
 import type { SourceMark } from './source-mark.ts'
+import type { StateCell } from './state-cache.ts'
 import { doneEventBytes, eventObjectsBytes } from './task-memory.ts'
 
 /** Half-open range of offsets. */
@@ -61,13 +62,14 @@ export class Window {
   add(
     { events, copies, bytes, next }: Omit<ReadResult, 'end'>,
     verdicts?: ReadonlyMap<number, Verdict>,
+    cells?: readonly (StateCell | undefined)[],
   ): readonly Slot[] {
     const conflicts: Slot[] = []
     // With what makes its data anew, an event is there twice.
     const eventBytes =
       eventObjectsBytes + ((copies === undefined ? 1 : 2) * bytes) / Math.max(1, events.length)
     for (const [i, event] of events.entries()) {
-      const slot = new Slot(event, undefined, copies?.[i])
+      const slot = new Slot(event, undefined, copies?.[i], cells?.[i])
       slot.bytes = eventBytes
       this.#bytes += eventBytes
       this.#slots.push(slot)
@@ -129,6 +131,7 @@ export class Window {
     slot.done = true
     slot.event = undefined
     slot.copy = undefined
+    slot.cell = undefined
     slot.tx = undefined
     this.#bytes -= slot.bytes - doneEventBytes
     this.#doneAbove++
