@@ -5,15 +5,16 @@ import { RawJson } from './event.ts'
 /**
  * Checks that `data` survives storage unchanged: plain JSON, bytes or raw JSON text, within the depth and size
  * limits. What `JSON.stringify` would change in silence (NaN, -0, undefined, Map, Date, toJSON …) is refused with
- * its path (faults.md 4.1).
+ * its path (faults.md 4.1). Answers about how many characters it has.
  */
-export function checkData(data: unknown): void {
-  if (data instanceof RawJson) checkRawJson(data)
-  else if (data instanceof Uint8Array) checkSize(data.byteLength)
-  else checkJson(data)
+export function checkData(data: unknown): number {
+  if (data instanceof RawJson) return checkRawJson(data)
+  if (!(data instanceof Uint8Array)) return checkJson(data)
+  checkSize(data.byteLength)
+  return data.byteLength
 }
 
-function checkRawJson(raw: RawJson): void {
+function checkRawJson(raw: RawJson): number {
   let value: unknown
   // Before it is parsed: what is too large costs nothing.
   if (typeof raw.text === 'string') checkSize(Buffer.byteLength(raw.text))
@@ -27,13 +28,19 @@ function checkRawJson(raw: RawJson): void {
     })
   }
   if (tooDeep(value, 0)) throw depthError()
+  return raw.text.length
 }
 
-/** Checks a value that will be stored as JSON. `field` names it in errors. */
-export function checkJson(value: unknown, field = 'data', bytesMax: number = limits.eventDataBytesMax): void {
+/** Checks a value that will be stored as JSON. `field` names it in errors. Answers about how many characters it has. */
+export function checkJson(
+  value: unknown,
+  field = 'data',
+  bytesMax: number = limits.eventDataBytesMax,
+): number {
+  let size: number
   let bytes: number
   try {
-    const size = measure(value, 0)
+    size = measure(value, 0)
     if (size < 0) throw explain(value, field)
     bytes = bytesOf(value, size, bytesMax)
   } catch (cause) {
@@ -41,6 +48,7 @@ export function checkJson(value: unknown, field = 'data', bytesMax: number = lim
     throw new SemelError('INVALID_DATA', `${field} cannot be read: a getter or proxy threw`, { field, cause })
   }
   checkSize(bytes, field, bytesMax)
+  return size
 }
 
 /** Exact only near the limit: a character takes at most 6 bytes in JSON, and `size` is at most 5 times too high. */

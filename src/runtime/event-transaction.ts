@@ -10,7 +10,7 @@ import { type AnyTopic, type PublishAttributes, Topic } from '../event/topic.ts'
 import { limits } from '../limits.ts'
 import { invalidOption } from '../options.ts'
 import type { State, Transaction } from './handler.ts'
-import { dataBytes, keyOf, type RoundRobin, snapshotData } from './prepare-call.ts'
+import { keyOf, ownData, type RoundRobin } from './prepare-call.ts'
 import type { Slot } from './slot.ts'
 import type { SqlSession } from './sql-session.ts'
 import type { StateCache, StateCell, StateSnapshot } from './state-cache.ts'
@@ -88,15 +88,14 @@ export class EventTransaction implements Transaction {
       })
     }
     const accepted = checkAgainstSchemaNow(declared, data)
-    checkData(accepted)
-    const snapshot = snapshotData(accepted)
+    const bytes = checkData(accepted)
+    const own = ownData(accepted)
     const key = keyOf({ topic, data: accepted, attributes })
-    const record = makeRecord(snapshot, attributes, topic, key, this.#context.now(), this.#context.ids)
+    const record = makeRecord(own, attributes, topic, key, this.#context.now(), this.#context.ids)
     const partition =
       record.key === null
         ? this.#context.roundRobin.partition(declared.partitions)
         : partitionOfKey(record.key, declared.partitions)
-    const bytes = dataBytes(snapshot)
     const emitted = { topic: topic.name, partition, record, bytes, fresh: attributes?.id === undefined }
     if (this.#emits === undefined) this.#emits = [emitted]
     else this.#emits.push(emitted)

@@ -28,7 +28,8 @@ export interface PreparedCall {
   /** Batch of each event, in the caller's order; its index follows from the order. */
   readonly batchOf: readonly number[]
   readonly events: number
-  bytes: number
+  /** About what it holds in memory. */
+  readonly bytes: number
 }
 
 export interface MutableBatch extends AppendBatch {
@@ -76,6 +77,7 @@ export class CallPreparer {
     let bytes = 0
     for (let i = 0; i < events.length; i++) {
       const event = events[i]!
+      bytes += envelopeBytes + checkAt(event.data, i)
       const record = this.#record(event, now, i)
       const { topic } = event
       const partition = this.#partition(record, topic)
@@ -94,23 +96,22 @@ export class CallPreparer {
       target.records.push(record)
       if (event.attributes?.id !== undefined) target.fresh = false
       batchOf[i] = batch
-      bytes += envelopeBytes
     }
     return { batches, batchOf, events: events.length, bytes }
   }
 
   /** The same for most calls, without what finds the batch of each event. */
   #prepareOne(event: CheckedEvent): PreparedCall {
+    const bytes = envelopeBytes + checkData(event.data)
     const record = this.#record(event, this.#now(), 0)
     const partition = this.#partition(record, event.topic)
     const fresh = event.attributes?.id === undefined
     const batch = { topic: event.topic.name, partition, records: [record], callOf: undefined, fresh }
-    return { batches: [batch], batchOf: onlyBatch, events: 1, bytes: envelopeBytes }
+    return { batches: [batch], batchOf: onlyBatch, events: 1, bytes }
   }
 
   #record(event: CheckedEvent, now: number, index: number): EventRecord {
     try {
-      checkData(event.data)
       return makeRecord(event.data, event.attributes, event.topic, keyOf(event), now, this.#ids)
     } catch (error) {
       throw atIndex(error, index)
@@ -138,33 +139,59 @@ export function keyOf(event: {
   return value ?? null
 }
 
-/** Replaces each record's data by its JSON text, so that its owner may change the data from now on. */
+/** Replaces each record's data by what is ours alone, so that its owner may change the data from now on. */
 export function snapshot(call: PreparedCall): PreparedCall {
-  let bytes = 0
-  for (const { records } of call.batches) {
-    for (const record of records) {
-      const data = snapshotData(record.data)
-      bytes += envelopeBytes + dataBytes(data)
-      record.data = data
-    }
-  }
-  call.bytes = bytes
+  for (const { records } of call.batches) for (const record of records) record.data = ownData(record.data)
   return call
 }
 
-/** A form of checked data that no later change by its owner can reach. */
+/** A form of checked data that no later change by its owner can reach: a flat copy, which costs less than text, or text. */
+export function ownData(data: unknown): EventData {
+  if (typeof data !== 'object' || data === null) return data
+  if (data instanceof RawJson || data instanceof JsonText) return data
+  return flatCopy(data) ?? snapshotData(data)
+}
+
+/** A copy of a plain object in which nothing can change; `undefined` of all other data. */
+function flatCopy(data: object): object | undefined {
+  if (Array.isArray(data) || data instanceof Uint8Array) return undefined
+  try {
+    // What was copied is looked at, not what a getter may answer next.
+    const copy: Readonly<Record<string, unknown>> = { ...data }
+    for (const name in copy) if (!isScalar(copy[name])) return undefined
+    return copy
+  } catch (cause) {
+    throw changed(cause)
+  }
+}
+
+function isScalar(value: unknown): boolean {
+  return (
+    typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' || value === null
+  )
+}
+
+/** The same as text or bytes. */
 export function snapshotData(data: unknown): JsonText | RawJson | Uint8Array {
   if (data instanceof RawJson || data instanceof JsonText) return data
   if (data instanceof Uint8Array) return Uint8Array.from(data)
   try {
     return new JsonText(JSON.stringify(data))
   } catch (cause) {
-    throw new SemelError('INVALID_DATA', 'data changed while it was read', { field: 'data', cause })
+    throw changed(cause)
   }
 }
 
-export function dataBytes(data: JsonText | RawJson | Uint8Array): number {
-  return data instanceof Uint8Array ? data.byteLength : data.text.length
+function changed(cause: unknown): SemelError {
+  return new SemelError('INVALID_DATA', 'data changed while it was read', { field: 'data', cause })
+}
+
+function checkAt(data: unknown, index: number): number {
+  try {
+    return checkData(data)
+  } catch (error) {
+    throw atIndex(error, index)
+  }
 }
 
 /** The same error, telling which event of the call it is about. */
