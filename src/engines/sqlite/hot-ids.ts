@@ -26,12 +26,14 @@ interface Overflow {
  * compares ids. Entries may have a mark (`marks.ts`), 16 bytes more a slot once one has.
  */
 export class HotIds {
-  #hi: Uint32Array<ArrayBuffer>
-  #lo: Uint32Array<ArrayBuffer>
+  /** High and low halves by turns. */
+  #hashes: Uint32Array<ArrayBuffer>
   #places: Float64Array<ArrayBuffer>
   /** Absent while no entry has a mark. */
   #marks: Uint32Array<ArrayBuffer> | undefined
   #bits: number
+  /** With so many entries it is full. */
+  #entriesMax: number
   #size = 0
   #longestMove = 0
   /** Only where very many hashes are almost equal. */
@@ -39,9 +41,9 @@ export class HotIds {
 
   constructor(entries = 0) {
     this.#bits = Math.max(10, Math.ceil(Math.log2(Math.max(slotsMin, entries / loadMax))))
+    this.#entriesMax = 2 ** this.#bits * loadMax
     const slots = 2 ** this.#bits + spareSlots
-    this.#hi = new Uint32Array(slots)
-    this.#lo = new Uint32Array(slots)
+    this.#hashes = new Uint32Array(2 * slots)
     this.#places = new Float64Array(slots)
   }
 
@@ -58,17 +60,17 @@ export class HotIds {
   }
 
   add(hi: number, lo: number, place: number, marks: Marks, at: number): void {
-    if (this.#size >= 2 ** this.#bits * loadMax) this.#rebuild(this.#bits + 1)
+    if (this.#size >= this.#entriesMax) this.#rebuild(this.#bits + 1)
     this.#put(hi, lo, place, marks, at)
     this.#size++
   }
 
   /** Whether an id with this hash may be here. */
   has(hi: number, lo: number): boolean {
-    const his = this.#hi
+    const hashes = this.#hashes
     const places = this.#places
     for (let slot = hi >>> (32 - this.#bits); places[slot]; slot++) {
-      if (his[slot] === hi && this.#lo[slot] === lo && places[slot] !== undone) return true
+      if (hashes[2 * slot] === hi && hashes[2 * slot + 1] === lo && places[slot] !== undone) return true
     }
     return this.#overflow.length > 0 && this.#inOverflow(hi, lo).length > 0
   }
@@ -77,7 +79,7 @@ export class HotIds {
   find(hi: number, lo: number, found: number[]): void {
     for (let slot = this.#slotOf(hi); this.#places[slot]; slot++) {
       const place = this.#places[slot]!
-      if (this.#hi[slot] === hi && this.#lo[slot] === lo && place !== undone) found.push(place)
+      if (this.#isAt(slot, hi, lo) && place !== undone) found.push(place)
     }
     for (const entry of this.#inOverflow(hi, lo)) found.push(entry.place)
   }
@@ -87,7 +89,7 @@ export class HotIds {
     let sighting: number = Sighting.none
     for (let slot = this.#slotOf(hi); this.#places[slot]; slot++) {
       const place = this.#places[slot]!
-      if (this.#hi[slot] !== hi || this.#lo[slot] !== lo || place === undone) continue
+      if (!this.#isAt(slot, hi, lo) || place === undone) continue
       if (this.#marks !== undefined && sameMark(this.#marks, slot * markWords, marks, at)) return place
       sighting = Sighting.unsure
     }
@@ -101,7 +103,7 @@ export class HotIds {
   /** Puts another place and mark where `before` is; `false` if there is no such entry. */
   replace(hi: number, lo: number, before: number, place: number, marks: Marks, at: number): boolean {
     for (let slot = this.#slotOf(hi); this.#places[slot]; slot++) {
-      if (this.#hi[slot] === hi && this.#lo[slot] === lo && this.#places[slot] === before) {
+      if (this.#isAt(slot, hi, lo) && this.#places[slot] === before) {
         this.#places[slot] = place
         this.#setMark(slot, marks, at)
         return true
@@ -121,7 +123,7 @@ export class HotIds {
 
   /** Gives the memory back; it must not be used any more. */
   release(): void {
-    giveBack(this.#hi, this.#lo, this.#places, this.#marks)
+    giveBack(this.#hashes, this.#places, this.#marks)
   }
 
   /** Slots in all: the bound for `visit`. */
@@ -137,7 +139,7 @@ export class HotIds {
     const step = this.#marks === undefined ? 0 : markWords
     for (let slot = from; slot < end; slot++) {
       const place = this.#places[slot]!
-      if (place > 0) visit(this.#hi[slot]!, this.#lo[slot]!, place, marks, slot * step)
+      if (place > 0) visit(this.#hashes[2 * slot]!, this.#hashes[2 * slot + 1]!, place, marks, slot * step)
     }
     return end
   }
@@ -154,6 +156,10 @@ export class HotIds {
       if (keep(place)) kept.add(hi, lo, place, marks, at)
     })
     return kept
+  }
+
+  #isAt(slot: number, hi: number, lo: number): boolean {
+    return this.#hashes[2 * slot] === hi && this.#hashes[2 * slot + 1] === lo
   }
 
   #slotOf(hi: number): number {
@@ -177,8 +183,8 @@ export class HotIds {
       return
     }
     if (slot - first > this.#longestMove) this.#longestMove = slot - first
-    this.#hi[slot] = hi
-    this.#lo[slot] = lo
+    this.#hashes[2 * slot] = hi
+    this.#hashes[2 * slot + 1] = lo
     this.#places[slot] = place
     this.#setMark(slot, marks, at)
   }
@@ -193,22 +199,23 @@ export class HotIds {
   }
 
   #rebuild(bits: number): void {
-    const [hi, lo, places, overflow] = [this.#hi, this.#lo, this.#places, this.#overflow]
+    const [hashes, places, overflow] = [this.#hashes, this.#places, this.#overflow]
     const before = this.#marks
     const marks = before ?? noMark
     const step = before === undefined ? 0 : markWords
     const slots = 2 ** bits + spareSlots
     this.#bits = bits
+    this.#entriesMax = 2 ** bits * loadMax
     this.#longestMove = 0
     this.#overflow = []
-    this.#hi = new Uint32Array(slots)
-    this.#lo = new Uint32Array(slots)
+    this.#hashes = new Uint32Array(2 * slots)
     this.#places = new Float64Array(slots)
     this.#marks = before === undefined ? undefined : new Uint32Array(markWords * slots)
     for (let slot = 0; slot < places.length; slot++) {
-      if (places[slot]! > 0) this.#put(hi[slot]!, lo[slot]!, places[slot]!, marks, slot * step)
+      if (places[slot]! > 0)
+        this.#put(hashes[2 * slot]!, hashes[2 * slot + 1]!, places[slot]!, marks, slot * step)
     }
     for (const { hi, lo, place, mark } of overflow) if (place > 0) this.#put(hi, lo, place, mark, 0)
-    giveBack(hi, lo, places, before)
+    giveBack(hashes, places, before)
   }
 }

@@ -57,6 +57,31 @@ test('a transaction of very many ids is taken back as a whole', () => {
   assert.equal(known(), many)
 })
 
+test('a rollback takes back what its transaction added, and nothing of those before it (N4)', () => {
+  const index = new DedupIndex()
+  const hashOf = (place: number): number => Math.imul(place, 0x9e3779b1) >>> 0
+  const add = (from: number, to: number): void => {
+    for (let place = from; place < to; place++)
+      index.add({ hi: hashOf(place), lo: 0, place, marks: noMark, at: 0 }, 1_000)
+  }
+  const known = (from: number, to: number): number => {
+    let count = 0
+    for (let place = from; place < to; place++) if (index.mayKnow(hashOf(place), 0)) count++
+    return count
+  }
+  // A short transaction, one as long, one much longer, and a short one again.
+  let end = 1
+  for (const length of [100, 100, 10_000, 100]) {
+    add(end, end + length)
+    index.keep()
+    end += length
+    add(end, end + length)
+    index.undo()
+    assert.equal(known(1, end), end - 1)
+    assert.equal(known(end, end + length), 0)
+  }
+})
+
 function markOf(place: number): Uint32Array {
   return Uint32Array.of(1, place, 2, place)
 }
