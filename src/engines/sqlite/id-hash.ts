@@ -41,8 +41,9 @@ export function hashHeadIds(head: Uint8Array, count: number, format: IdFormat): 
   const view = viewOf(head)
   let start = idsStart
   for (let i = 0; i < count; i++) {
-    const end = endOfString(head, start)
-    const isUuid = hashOne(head, view, start, end, format)
+    const isUuid = isUuidAt(head, start, format)
+    const end = isUuid ? start + uuidBytes : endOfString(head, start)
+    if (!isUuid) hashBytes(view, start, end, format.key, hash)
     hashes[2 * i] = hash.hi
     hashes[2 * i + 1] = hash.lo
     if (rests !== undefined && isUuid) {
@@ -57,17 +58,15 @@ export function hashHeadIds(head: Uint8Array, count: number, format: IdFormat): 
 }
 
 /** The hash of an id's bytes. */
-export function hashId(id: Uint8Array, format: IdFormat): Hash64 {
-  hashOne(id, viewOf(id), 0, id.length, format)
+export function hashId(id: Uint8Array, { uuid, key }: IdFormat): Hash64 {
+  const isUuid = uuid !== undefined && id.length === uuidBytes && hashUuid(id, 0, uuid, hash, rest)
+  if (!isUuid) hashBytes(viewOf(id), 0, id.length, key, hash)
   return { ...hash }
 }
 
-/** Fills `hash`, and `rest` if it answers `true`. */
-function hashOne(text: Uint8Array, view: DataView, start: number, end: number, format: IdFormat): boolean {
-  const { uuid, key } = format
-  if (uuid !== undefined && end - start === uuidBytes && hashUuid(text, start, uuid, hash, rest)) return true
-  hashBytes(view, start, end, key, hash)
-  return false
+/** Whether the string that begins at `start` is a UUID that the format knows; then `hash` and `rest` are its own. */
+function isUuidAt(head: Uint8Array, start: number, { uuid }: IdFormat): boolean {
+  return uuid !== undefined && head[start + uuidBytes] === quote && hashUuid(head, start, uuid, hash, rest)
 }
 
 /** Bytes of each of the ids if all have the same number, else 0. */

@@ -107,13 +107,35 @@ export function bytesOf({ buffer, byteOffset, byteLength }: DataView): Uint8Arra
 }
 
 const scratch = hashState()
-const pair = new DataView(new ArrayBuffer(8))
+/** The last word of eight bytes: their number, and none of them. */
+const pairEnd = 8 << 24
 
-/** The hash of eight bytes: two numbers of 32 bits, little-endian. */
-export function hashPair(first: number, second: number, key: HashKey, out: Hash64): void {
-  pair.setInt32(0, first, true)
-  pair.setInt32(4, second, true)
-  hashBytes(pair, 0, 8, key, out)
+/** The hash of eight bytes: two numbers of 32 bits, little-endian. The same as above in one piece, for two calls an id. */
+export function hashPair(first: number, second: number, { k0, k1 }: HashKey, out: Hash64): void {
+  let v0 = k0
+  let v1 = k1 ^ 0xee
+  let v2 = k0 ^ 0x6c796765
+  let v3 = k1 ^ 0x74656462
+  for (let rounds = 1; rounds <= 9; rounds++) {
+    const word = rounds === 1 ? first : rounds === 2 ? second : rounds === 3 ? pairEnd : 0
+    v3 ^= word
+    v0 = (v0 + v1) | 0
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
+    v0 = (v0 << 16) | (v0 >>> 16)
+    v2 = (v2 + v3) | 0
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
+    v0 = (v0 + v3) | 0
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
+    v2 = (v2 + v1) | 0
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
+    v2 = (v2 << 16) | (v2 >>> 16)
+    v0 ^= word
+    if (rounds === 3) v2 ^= 0xee
+    if (rounds !== 6) continue
+    out.hi = (v1 ^ v3) >>> 0
+    v1 ^= 0xdd
+  }
+  out.lo = (v1 ^ v3) >>> 0
 }
 
 /** Another key, made of a file's secret for one purpose. */

@@ -26,6 +26,8 @@ const digits = new Int32Array(256).fill(1 << 16)
 for (let value = 0; value < 16; value++) digits[value.toString(16).charCodeAt(0)] = value
 
 const round: Hash64 = { hi: 0, lo: 0 }
+/** The first round of the last id: those that Semel makes in one millisecond have the same left half. */
+const first = { hi: 0, lo: 0, leftHi: 0, leftLo: 0, keys: undefined as UuidKeys | undefined }
 
 /**
  * Hash and rest of the UUID whose text is at `start`. `false` if these 36 bytes are no UUID in canonical text (lower case,
@@ -49,9 +51,14 @@ export function hashUuid(
   if ((a | b | c | d | e | f | g | h) >>> 16 !== 0 || !hasDashes(text, start)) return false
   const leftHi = (a << 16) | b
   const leftLo = (c << 16) | d
-  hashPair(leftHi, leftLo, keys[0], round)
-  rest.hi = (((e << 16) | f) ^ round.hi) >>> 0
-  rest.lo = (((g << 16) | h) ^ round.lo) >>> 0
+  if (leftHi !== first.leftHi || leftLo !== first.leftLo || keys !== first.keys) {
+    hashPair(leftHi, leftLo, keys[0], first)
+    first.leftHi = leftHi
+    first.leftLo = leftLo
+    first.keys = keys
+  }
+  rest.hi = (((e << 16) | f) ^ first.hi) >>> 0
+  rest.lo = (((g << 16) | h) ^ first.lo) >>> 0
   hashPair(rest.hi, rest.lo, keys[1], round)
   hash.hi = (leftHi ^ round.hi) >>> 0
   hash.lo = (leftLo ^ round.lo) >>> 0

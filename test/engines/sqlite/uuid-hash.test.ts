@@ -14,11 +14,11 @@ interface Hashed {
 }
 
 /** `undefined`: no UUID in canonical text. */
-function hashed(id: string): Hashed | undefined {
+function hashed(id: string, under = keys): Hashed | undefined {
   const hash = { hi: 0, lo: 0 }
   const rest = { hi: 0, lo: 0 }
   // Something before it, as in a head.
-  return hashUuid(Buffer.from(`"${id}"`), 1, keys, hash, rest) ? { hash, rest } : undefined
+  return hashUuid(Buffer.from(`"${id}"`), 1, under, hash, rest) ? { hash, rest } : undefined
 }
 
 /** All 128 bits, not only those that the versions leave. */
@@ -35,6 +35,21 @@ describe('the hash of a UUID (N5)', () => {
         assert.equal(uuidOf(hash, rest, keys), id)
       }),
       { examples: [['00000000-0000-0000-0000-000000000000'], ['ffffffff-ffff-ffff-ffff-ffffffffffff']] },
+    )
+  })
+
+  test('depends on nothing but the UUID and the key, whatever was hashed before', () => {
+    const others = uuidKeys({ k0: 1, k1: 2 })
+    const left = fc.constantFrom('0190b5e8-6c1f-7d3a', '0190b5e8-6c1f-7d3b', '1190b5e8-6c1f-7d3a')
+    fc.assert(
+      fc.property(fc.array(fc.tuple(left, uuids, fc.boolean()), { minLength: 2 }), (steps) => {
+        for (const [half, id, isOther] of steps) {
+          const under = isOther ? others : keys
+          const near = half + id.slice(18)
+          const { hash, rest } = hashed(near, under)!
+          assert.equal(uuidOf(hash, rest, under), near)
+        }
+      }),
     )
   })
 
