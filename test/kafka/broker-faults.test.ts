@@ -21,17 +21,20 @@ test('brokers killed, paused and rolled one after another: the group goes on, an
     await run.progress(20)
     await first!.start(3)
   })
+  await cluster.inSync()
   await run.fault('pause', async () => {
     await second!.pause()
     // The other two notice that it is silent, and take over what it led.
     await run.progress(20)
     second!.resume()
   })
+  await cluster.inSync()
   await run.fault('roll', async () => {
     for (const broker of [first!, second!, third!]) {
       await broker.stop()
       await run.progress(10)
       await broker.start(3)
+      await cluster.inSync()
     }
   })
 

@@ -9,7 +9,7 @@ import { promisify } from 'node:util'
 import type { BrokerAccess } from '../../../src/engines/kafka/broker-access.ts'
 import { blockingCalls } from '../../../src/engines/kafka/client.ts'
 import { freePort } from '../ports.ts'
-import { liveBrokers } from './questions.ts'
+import { liveBrokers, partitionsOutOfSync } from './questions.ts'
 
 const kept = join(import.meta.dirname, '../../../.kafka')
 const jars = join(kept, 'lib')
@@ -18,6 +18,8 @@ export const classArchive = join(kept, 'broker.jsa')
 // One for all: clusters are told apart by their ports, and what formatting makes can be kept.
 const clusterId = 'c2VtZWwtcmlnLWNsdXN0ZQ'
 const readyTimeoutMs = 60_000
+/** A leader waits up to 30 s for an answer of a controller that is silent. */
+const inSyncTimeoutMs = 60_000
 /** A broker that leaves waits up to five minutes for its controller, which here is itself. */
 const leaveTimeoutMs = 60_000
 
@@ -37,6 +39,11 @@ export interface Kafka extends AsyncDisposable {
   /** For `bootstrap.servers`. */
   readonly bootstrap: string
   readonly brokers: readonly Broker[]
+  /**
+   * Every broker says that all copies are in sync. One that came back is not yet: with another one gone, two of three
+   * copies are missing, and nothing is written (`min.insync.replicas`) until its leaders have found the new controller, after 30 s.
+   */
+  inSync(): Promise<void>
   /** Ends all brokers and removes their data. */
   stop(): Promise<void>
 }
@@ -58,8 +65,21 @@ export async function startKafka(options: KafkaOptions): Promise<Kafka> {
     await stop()
     throw error
   }
+  const inSync = () => untilInSync(brokers, options.access)
   const bootstrap = nodes.map((node) => `127.0.0.1:${node.advertised}`).join(',')
-  return { bootstrap, brokers, stop, [Symbol.asyncDispose]: stop }
+  return { bootstrap, brokers, inSync, stop, [Symbol.asyncDispose]: stop }
+}
+
+async function untilInSync(brokers: readonly Broker[], access: BrokerAccess | undefined): Promise<void> {
+  const deadline = performance.now() + inSyncTimeoutMs
+  for (;;) {
+    const asked = brokers.map(({ port }) => partitionsOutOfSync(port, access).catch(() => undefined))
+    const lacking = await Promise.all(asked)
+    if (lacking.every((count) => count === 0)) return
+    if (performance.now() > deadline)
+      throw new Error(`partitions out of sync, as each broker says: ${lacking}`)
+    await sleep(50)
+  }
 }
 
 interface Node {

@@ -2,6 +2,7 @@ import type { BrokerAccess } from '../../../src/engines/kafka/broker-access.ts'
 import { BrokerConnection } from '../../../src/engines/kafka/broker-connection.ts'
 import * as questions from '../../../src/engines/kafka/broker-questions.ts'
 import * as groups from '../../../src/engines/kafka/group-questions.ts'
+import { wire } from '../../../src/engines/kafka/wire.ts'
 import { realPlatform } from '../../../src/platform/real-platform.ts'
 
 export type { ActiveProducer, OpenTransaction } from '../../../src/engines/kafka/broker-questions.ts'
@@ -40,3 +41,40 @@ export const producersOf = (port: number, topic: string, partition: number) =>
 
 export const groupState = (port: number, group: string) =>
   asking(port, (one) => groups.groupState(one, group))
+
+/** How many partitions lack one of their copies, or a leader, as this broker knows it (Metadata). */
+export const partitionsOutOfSync = (port: number, access?: BrokerAccess): Promise<number> =>
+  asking(
+    port,
+    async (ask) => {
+      const everyTopic = wire.array(undefined)
+      const body = Buffer.concat([everyTopic, wire.int8(0), wire.int8(0), wire.noTags])
+      const answer = await ask({ apiKey: 3, version: 12, body })
+      answer.int32()
+      answer.array(() => [answer.int32(), answer.text(), answer.int32(), answer.text(), answer.tags()])
+      answer.text()
+      answer.int32()
+      const topics = answer.array(() => {
+        answer.int16()
+        answer.text()
+        answer.plain(16)
+        answer.boolean()
+        const partitions = answer.array(() => {
+          const error = answer.int16()
+          answer.int32()
+          answer.int32()
+          answer.int32()
+          const copies = answer.array(() => answer.int32()).length
+          const inSync = answer.array(() => answer.int32()).length
+          answer.array(() => answer.int32())
+          answer.tags()
+          return error === 0 && inSync === copies
+        })
+        answer.int32()
+        answer.tags()
+        return partitions
+      })
+      return topics.flat().filter((isWhole) => !isWhole).length
+    },
+    access,
+  )
