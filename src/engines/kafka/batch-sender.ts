@@ -246,8 +246,10 @@ export class BatchSender {
 
   /** Whoever leads by now gets the same batch again, unless its time is over. */
   async #again(queue: Queue, error: Error): Promise<void> {
-    const { platform } = this.#parts
+    const { platform, topics } = this.#parts
     if (!mayPass(error) || this.#leftMs(queue) <= 0) {
+      // Who comes next shall not wait for the same broker again.
+      void topics.confirm(queue.topic, platform.clock.monotonic()).catch(() => undefined)
       this.#giveUp(queue, error)
       return
     }
@@ -269,7 +271,7 @@ export class BatchSender {
   /** Looks who leads by now. */
   async #isGone(queue: Queue): Promise<boolean> {
     const { platform, topics } = this.#parts
-    const waitMs = Math.min(kafkaLimits.firstAnswerMs, this.#leftMs(queue))
+    const waitMs = Math.max(1, Math.min(kafkaLimits.firstAnswerMs, this.#leftMs(queue)))
     try {
       const look = topics.confirm(queue.topic, platform.clock.monotonic())
       return (await orLate(platform, look, waitMs, lateError)) === undefined

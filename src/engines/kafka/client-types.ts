@@ -185,6 +185,7 @@ export interface Admin {
     done: Done<{ topic: string; partition: number; lowWatermark: number; error?: ClientError }[]>,
   ): void
   deleteGroups(groups: readonly string[], options: { timeout?: number }, done: Done<unknown>): void
+  getMetadata(options: { timeout?: number; allTopics?: boolean }, done: Done<Metadata>): void
   disconnect(): void
 }
 

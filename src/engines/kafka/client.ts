@@ -116,6 +116,15 @@ export class Clients {
   }
 
   /**
+   * Makes an admin client hear who is there by now. It makes topics at the controller that it was told of first, and by
+   * itself never asks for another, not even when that broker is gone (librdkafka 2.15).
+   */
+  async meetController(admin: Admin): Promise<void> {
+    const options = { allTopics: false, timeout: Math.min(this.operationMs, kafkaLimits.silentBrokerMs) }
+    await blockingCall<Metadata>((done) => admin.getMetadata(options, done)).catch(() => undefined)
+  }
+
+  /**
    * Idempotent, all replicas acknowledge, order is kept. With a transactional id it can do transactions alone. A report of
    * each record costs this process's thread as much as making the record: only for those who need offsets.
    */

@@ -1,11 +1,13 @@
-import type { Platform } from '../../platform/platform.ts'
+import type { Platform, Timer } from '../../platform/platform.ts'
 import { sleep } from '../../platform/wait.ts'
 import { brokerAccess } from './broker-access.ts'
 import { BrokerConnection } from './broker-connection.ts'
 import { BrokerError } from './broker-error.ts'
 import { type Ask, type BrokerAddress, liveBrokers, settingsOf } from './broker-questions.ts'
 import type { Config } from './client-types.ts'
+import { firstAnswer } from './first-answer.ts'
 import { coordinatorOf } from './group-questions.ts'
+import { kafkaLimits } from './kafka-limits.ts'
 import type { KnownBrokers, Place } from './known-brokers.ts'
 
 const connectMs = 5_000
@@ -14,12 +16,31 @@ const askAgainMs = 20
 /** The coordinator is loading, is not known yet, or is another one by now. */
 const coordinatorMoves: readonly number[] = [14, 15, 16]
 
-/** The brokers as they are reached without the client, for the few questions that it cannot ask. */
+/** A broker as it was met so far. */
+class Met {
+  readonly place: Place
+  /** Questions under way. */
+  asked = 0
+  /** Until when others are asked instead, on the monotonic clock. */
+  avoidedUntil = Number.NEGATIVE_INFINITY
+  /** Nobody uses this connection; it is kept for a while. */
+  idle: BrokerConnection | undefined
+  resting: Timer | undefined
+
+  constructor(place: Place) {
+    this.place = place
+  }
+}
+
+/** The brokers as they are reached without the client, for the questions that it cannot ask, or would ask of one of them alone. */
 export class Cluster {
   readonly #platform: Platform
   readonly #settings: Config
   readonly #known: KnownBrokers
   readonly #timeoutMs: number
+  readonly #met = new Map<string, Met>()
+  #turn = 0
+  #isClosed = false
 
   constructor(platform: Platform, settings: Config, known: KnownBrokers, operationMs: number) {
     this.#platform = platform
@@ -28,28 +49,24 @@ export class Cluster {
     this.#timeoutMs = Math.min(operationMs, connectMs)
   }
 
-  /** Asks the first broker to begin with that answers at all. */
-  async withAny<T>(work: (ask: Ask) => Promise<T>): Promise<T> {
-    let last: unknown = new BrokerError(-195, 'no broker is named')
-    for (const place of this.#known.places) {
-      try {
-        return await this.at(place, work)
-      } catch (error) {
-        if (!(error instanceof BrokerError && error.code < 0)) throw error
-        last = error
-      }
+  /**
+   * Asks whichever broker answers, each time another one first. One that is silent is not waited for alone, and one that
+   * was lately is asked only if the others are as well. After an error in `passing` the next one is asked, too.
+   */
+  async withAny<T>(work: (ask: Ask) => Promise<T>, passing: readonly number[] = []): Promise<T> {
+    const now = this.#platform.clock.monotonic()
+    const [ready, avoided] = split(this.#inTurn(), ({ avoidedUntil }) => avoidedUntil <= now)
+    if (ready.length === 0) return await this.#first(avoided, work, passing)
+    try {
+      return await this.#first(ready, work, passing)
+    } catch (error) {
+      if (avoided.length === 0 || !isUnanswered(error)) throw error
+      return await this.#first(avoided, work, passing)
     }
-    throw last
   }
 
   async at<T>(place: Place, work: (ask: Ask) => Promise<T>): Promise<T> {
-    const access = brokerAccess(this.#settings)
-    const connection = await BrokerConnection.open(this.#platform, place, access, this.#timeoutMs)
-    try {
-      return await work((request) => connection.ask(request))
-    } finally {
-      connection.close()
-    }
+    return await this.#at(this.#meet(place), work)
   }
 
   /** Settings of a topic that is there: a broker may hear of a new one a moment after the client did. */
@@ -67,6 +84,79 @@ export class Cluster {
     })
   }
 
+  brokers(): Promise<readonly BrokerAddress[]> {
+    return this.withAny(liveBrokers)
+  }
+
+  /** What is under way goes on to its end. */
+  close(): void {
+    this.#isClosed = true
+    for (const broker of this.#met.values()) rest(broker)
+  }
+
+  #meet(place: Place): Met {
+    const name = `${place.host}:${place.port}`
+    const known = this.#met.get(name)
+    if (known !== undefined) return known
+    const met = new Met(place)
+    this.#met.set(name, met)
+    return met
+  }
+
+  /** Each once, first those who have the least to answer. */
+  #inTurn(): Met[] {
+    const brokers = [...new Set(this.#known.places.map((place) => this.#meet(place)))]
+    const from = this.#turn++ % brokers.length
+    return [...brokers.slice(from), ...brokers.slice(0, from)].sort((one, other) => one.asked - other.asked)
+  }
+
+  #first<T>(brokers: readonly Met[], work: (ask: Ask) => Promise<T>, passing: readonly number[]): Promise<T> {
+    return firstAnswer(
+      this.#platform,
+      brokers.map((broker) => () => this.#at(broker, work)),
+      kafkaLimits.firstAnswerMs,
+      (error) => isUnanswered(error) || (error instanceof BrokerError && passing.includes(error.code)),
+      // What one of them has said tells more than the silence of others.
+      (errors) => errors.find((error) => !isUnanswered(error)) ?? errors.at(-1),
+    )
+  }
+
+  async #at<T>(broker: Met, work: (ask: Ask) => Promise<T>): Promise<T> {
+    broker.asked += 1
+    try {
+      const connection = await this.#connected(broker)
+      try {
+        return await work((request) => connection.ask(request))
+      } finally {
+        this.#keep(broker, connection)
+      }
+    } catch (error) {
+      if (isUnanswered(error))
+        broker.avoidedUntil = this.#platform.clock.monotonic() + kafkaLimits.silentBrokerMs
+      throw error
+    } finally {
+      broker.asked -= 1
+    }
+  }
+
+  async #connected(broker: Met): Promise<BrokerConnection> {
+    const { idle, place } = broker
+    broker.idle = undefined
+    broker.resting?.cancel()
+    if (idle !== undefined && !idle.hasFailed) return idle
+    return await BrokerConnection.open(this.#platform, place, brokerAccess(this.#settings), this.#timeoutMs)
+  }
+
+  /** For the next question: a login takes longer than the answer. */
+  #keep(broker: Met, connection: BrokerConnection): void {
+    if (this.#isClosed || connection.hasFailed || broker.idle !== undefined) {
+      connection.close()
+      return
+    }
+    broker.idle = connection
+    broker.resting = this.#platform.timers.after(kafkaLimits.idleConnectionMs, () => rest(broker))
+  }
+
   /** Asks again while the answer is one of these codes, within the deadline of one question. */
   async #untilNot<T>(codes: readonly number[], work: () => Promise<T>): Promise<T> {
     const { clock } = this.#platform
@@ -81,8 +171,19 @@ export class Cluster {
       await sleep(this.#platform, askAgainMs)
     }
   }
+}
 
-  brokers(): Promise<readonly BrokerAddress[]> {
-    return this.withAny(liveBrokers)
-  }
+/** No connection, or no answer in time. */
+function isUnanswered(error: unknown): boolean {
+  return error instanceof BrokerError && error.code < 0
+}
+
+function rest(broker: Met): void {
+  broker.resting?.cancel()
+  broker.idle?.close()
+  broker.idle = undefined
+}
+
+function split<T>(items: readonly T[], isFirst: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(isFirst), items.filter((item) => !isFirst(item))]
 }

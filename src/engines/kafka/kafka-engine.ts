@@ -49,6 +49,7 @@ import { Registry } from './registry.ts'
 import { Safety, type UnsafeSetting } from './safety.ts'
 import { StandbyCopies } from './standby-copies.ts'
 import { TaskView, type ViewParts } from './task-view.ts'
+import { askAnyBroker, askWithClient } from './topic-question.ts'
 import { TopicTable } from './topic-table.ts'
 
 export interface KafkaSettings {
@@ -64,6 +65,13 @@ export interface KafkaSettings {
   readonly acceptUnsafe: readonly UnsafeSetting[]
   readonly transactionTimeoutMs: number
   readonly operationMs: number
+}
+
+/** How brokers are reached. */
+interface Ways {
+  readonly clients: Clients
+  readonly admin: Admin
+  readonly cluster: Cluster
 }
 
 /** What an open engine consists of. */
@@ -103,20 +111,24 @@ export class KafkaEngine implements Engine {
       operationMs,
     )
     const admin = await clients.admin()
+    const cluster = new Cluster(context.platform, shared, clients.known, operationMs)
     try {
-      this.#opened = await this.#build(context, clients, admin, new KafkaNames(prefix))
+      this.#opened = await this.#build(context, { clients, admin, cluster }, new KafkaNames(prefix))
     } catch (error) {
+      cluster.close()
       admin.disconnect()
       throw error
     }
   }
 
-  async #build(context: EngineContext, clients: Clients, admin: Admin, names: KafkaNames): Promise<Opened> {
+  async #build(context: EngineContext, ways: Ways, names: KafkaNames): Promise<Opened> {
+    const { admin, clients, cluster } = ways
     const { acceptUnsafe: accepted, operationMs, shared, transactionTimeoutMs } = this.#settings
     const encode = encoderOf(this.#settings.contentMode)
     const { durability, platform } = context
-    const topics = new TopicTable(clients, admin)
-    const cluster = new Cluster(platform, shared, clients.known, operationMs)
+    const isDirect = this.#settings.isDirect && (await canFetch(cluster))
+    const question = isDirect ? askAnyBroker(cluster) : askWithClient(clients, admin)
+    const topics = new TopicTable(clients, admin, question)
     const wishes = { durability, accepted, transactionTimeoutMs, operationMs }
     const safety = new Safety(cluster, topics, wishes)
     await safety.checkCluster()
@@ -126,7 +138,6 @@ export class KafkaEngine implements Engine {
     })
     await safety.checkTopic(registryTopic)
     const ends = new LogEnds(clients, admin)
-    const isDirect = this.#settings.isDirect && (await canFetch(cluster))
     const direct = isDirect ? { platform, topics, access: brokerAccess(shared) } : undefined
     const reader = new PartitionReader(clients, ends, names.group('semel.reader'), direct)
     const isCommitted = async (topic: string, partition: number, offset: number): Promise<boolean> => {
@@ -134,16 +145,8 @@ export class KafkaEngine implements Engine {
     }
     const transactionalId = names.publisherId(uniqueName(context.platform))
     const withoutClient = isCompressing(shared) ? undefined : direct
-    const publisherParts = {
-      clients,
-      names,
-      topics,
-      cluster,
-      transactionTimeoutMs,
-      transactionalId,
-      isCommitted,
-    }
-    const publisher = publisherOf(publisherParts, withoutClient, this.#settings.contentMode)
+    const writing = { clients, names, topics, cluster, transactionTimeoutMs, transactionalId, isCommitted }
+    const publisher = publisherOf(writing, withoutClient, this.#settings.contentMode)
     const registry = new Registry(names, reader, publisher)
     const log = new KafkaLog({ clients, names, topics, ends, reader, registry, safety })
     const local = LocalState.open(this.#settings.stateDirectory)
@@ -181,11 +184,12 @@ export class KafkaEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    const { admin, local, log, members, publisher, reader } = this.#open
+    const { admin, cluster, local, log, members, publisher, reader } = this.#open
     this.#watch.close()
     await Promise.all([...this.#standbys].map((standby) => standby.stop()))
     await Promise.all([...members].map((member) => member.leave()))
     await Promise.all([publisher.close(), reader.close(), log.close()])
+    cluster.close()
     admin.disconnect()
     local.close()
   }

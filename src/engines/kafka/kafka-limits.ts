@@ -33,11 +33,14 @@ export const kafkaLimits = {
   topicSeenMs: 1 * second,
   /** Who says within this time of a deletion that the topic is there as before has not heard of it. */
   topicGoneMs: 3 * second,
-  /** The first wait for the end of a partition; each further one is twice as long, up to `silentBrokerMs`. */
+  /**
+   * The first wait for the end of a partition; each further one is twice as long, up to `silentBrokerMs`. And for so long one
+   * broker is waited for alone where any of them may answer.
+   */
   firstAnswerMs: 500,
   /** How often brokers of which none took connections are tried again. */
   reachPollMs: 100,
-  /** A transactional producer closes connections that it does not use for so long; see `Clients.producer`. */
+  /** A transactional producer closes connections that it does not use for so long, see `Clients.producer`; so does `Cluster`. */
   idleConnectionMs: 5 * second,
   /** Transactional calls wait in steps of this length, between which others get the thread. */
   transactionalStepMs: 500,

@@ -1,10 +1,11 @@
 import { isSemelError, SemelError } from '../../errors.ts'
 import { sleep } from '../../platform/wait.ts'
 import { blockingCall, type Clients } from './client.ts'
-import type { Admin, NewTopic, TopicDescription } from './client-types.ts'
+import type { Admin, NewTopic } from './client-types.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { Place } from './known-brokers.ts'
+import type { SeenTopic, TopicQuestion } from './topic-question.ts'
 
 export interface KafkaTopic {
   readonly name: string
@@ -15,7 +16,6 @@ export interface KafkaTopic {
   readonly replicas: number
 }
 
-const unknownTopic = 3
 const topicExists = 36
 const otherCount = 37
 const tooFewBrokers = 38
@@ -30,10 +30,11 @@ interface Look {
   hasFailed: boolean
 }
 
-/** Kafka's topics as the admin API shows them; what was seen once is remembered. Names are Kafka's. */
+/** Kafka's topics as brokers tell them; what was seen once is remembered. Names are Kafka's. */
 export class TopicTable {
   readonly #clients: Clients
   readonly #admin: Admin
+  readonly #question: TopicQuestion
   readonly #known = new Map<string, KafkaTopic>()
   /** Who leads each partition, as the last look told. */
   readonly #leaders = new Map<string, ReadonlyMap<number, Place>>()
@@ -45,9 +46,11 @@ export class TopicTable {
   readonly #lastLook = new Map<string, Look>()
   readonly #nextLook = new Map<string, Promise<KafkaTopic | undefined>>()
 
-  constructor(clients: Clients, admin: Admin) {
+  /** `question`: how brokers are asked about a topic. Topics are made with the client. */
+  constructor(clients: Clients, admin: Admin, question: TopicQuestion) {
     this.#clients = clients
     this.#admin = admin
+    this.#question = question
   }
 
   known(name: string): KafkaTopic | undefined {
@@ -114,36 +117,28 @@ export class TopicTable {
         const mayPass = isSemelError(error) && error.retryable
         if (!mayPass || platform.clock.monotonic() > until) throw error
       }
-      await sleep(platform, describePollMs)
+      await sleep(platform, kafkaLimits.reachPollMs)
     }
   }
 
-  async #ask(name: string, timeoutMs: number): Promise<KafkaTopic | undefined> {
-    const options = { timeout: timeoutMs }
+  async #ask(name: string, patienceMs: number): Promise<KafkaTopic | undefined> {
     const look = ++this.#looks
-    let found: TopicDescription | undefined
+    let found: SeenTopic | undefined
     try {
-      ;[found] = await this.#clients.question<TopicDescription[]>((done) =>
-        this.#admin.describeTopics([name], options, done),
-      )
+      found = await this.#question(name, patienceMs)
     } catch (error) {
       throw translated(error, `asking for topic ${name}`, 'not-applied')
     }
     const isNews = look > (this.#youngest.get(name) ?? 0)
     if (isNews) this.#youngest.set(name, look)
-    if (found === undefined || found.error?.code === unknownTopic) {
+    if (found === undefined) {
       if (isNews) this.#known.delete(name)
       return undefined
     }
-    if (found.error) throw translated(found.error, `asking for topic ${name}`, 'not-applied')
-    const topic = {
-      name,
-      partitions: found.partitions.length,
-      id: found.topicId.base64,
-      replicas: Math.min(...found.partitions.map(({ replicas }) => replicas.length)),
-    }
-    if (isNews) this.#leaders.set(name, leadersOf(found))
-    if (isNews && found.partitions.every(({ leader }) => leader !== null)) this.#known.set(name, topic)
+    const { id, leaders, partitions, replicas } = found
+    const topic = { name, partitions, id, replicas }
+    if (isNews) this.#leaders.set(name, leaders)
+    if (isNews && leaders.size === partitions) this.#known.set(name, topic)
     return topic
   }
 
@@ -163,6 +158,7 @@ export class TopicTable {
   async #create(wanted: NewTopic): Promise<void> {
     const { platform, operationMs } = this.#clients
     const until = platform.clock.monotonic() + operationMs
+    await this.#clients.meetController(this.#admin)
     for (;;) {
       try {
         await blockingCall<void>((done) => this.#admin.createTopic(wanted, operationMs, done))
@@ -181,6 +177,7 @@ export class TopicTable {
   async grow(topic: KafkaTopic, partitions: number): Promise<KafkaTopic> {
     if (topic.partitions >= partitions) return topic
     const { operationMs } = this.#clients
+    await this.#clients.meetController(this.#admin)
     try {
       await blockingCall<void>((done) =>
         this.#admin.createPartitions(topic.name, partitions, operationMs, done),
@@ -204,10 +201,4 @@ export class TopicTable {
     }
     throw new SemelError('ENGINE_UNAVAILABLE', `topic ${name} has no leaders yet`, { retryable: true })
   }
-}
-
-function leadersOf({ partitions }: TopicDescription): ReadonlyMap<number, Place> {
-  return new Map(
-    partitions.flatMap(({ partition, leader }) => (leader === null ? [] : [[partition, leader] as const])),
-  )
 }
