@@ -149,20 +149,24 @@ export function snapshot(call: PreparedCall): PreparedCall {
 export function ownData(data: unknown): EventData {
   if (typeof data !== 'object' || data === null) return data
   if (data instanceof RawJson || data instanceof JsonText) return data
-  return flatCopy(data) ?? snapshotData(data)
+  if (Array.isArray(data) || data instanceof Uint8Array) return snapshotData(data)
+  // What was copied is looked at, not what a getter may answer next.
+  const copy = copyOf(data)
+  return isFlat(copy) ? copy : snapshotData(copy)
 }
 
-/** A copy of a plain object in which nothing can change; `undefined` of all other data. */
-function flatCopy(data: object): object | undefined {
-  if (Array.isArray(data) || data instanceof Uint8Array) return undefined
+function copyOf(data: object): Readonly<Record<string, unknown>> {
   try {
-    // What was copied is looked at, not what a getter may answer next.
-    const copy: Readonly<Record<string, unknown>> = { ...data }
-    for (const name in copy) if (!isScalar(copy[name])) return undefined
-    return copy
+    return { ...data }
   } catch (cause) {
     throw changed(cause)
   }
+}
+
+/** Whether nothing in it can change. */
+function isFlat(copy: Readonly<Record<string, unknown>>): boolean {
+  for (const name in copy) if (!isScalar(copy[name])) return false
+  return true
 }
 
 function isScalar(value: unknown): boolean {
