@@ -4,7 +4,9 @@ export const applicationId = 0x53656d6c
 /**
  * Everything Semel keeps in a file. The prefix keeps it apart from the user's own tables.
  *
- * A batch of events is one row: three to five times faster than a row per event, and one checksum covers it. Its
+ * A batch of events is one row: three to five times faster than a row per event, and one checksum covers it. Rows are in
+ * the order of commits, found by the index of their places: in the order of places each would be in the middle of the b-tree,
+ * which writes its neighbours anew (files that were made before have it so; the same statements serve both). A row's
  * columns, in the order they are needed: `skips` lists entries of the batch that are no events (duplicates and
  * failed calls, left in because cutting them out would mean encoding the rest again); `prints` has 8 bytes for each
  * entry, where ids were the caller's own and may come again: a repeated event is compared by them (`prints.ts`). They
@@ -32,7 +34,7 @@ create table semel_partition (
 ) strict;
 
 create table semel_batch (
-  place integer primary key,
+  place integer not null unique,
   count integer not null,
   append_time integer not null,
   crc integer not null,

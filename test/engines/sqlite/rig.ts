@@ -1,6 +1,8 @@
+import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { after } from 'node:test'
 import type { AppendBatch } from '../../../src/engine/engine.ts'
 import { openForWriting } from '../../../src/engines/sqlite/database-file.ts'
@@ -26,10 +28,24 @@ export function newFile(): string {
   return join(own, 'semel.db')
 }
 
-/** The same, of a log as the first format had it. */
-export function newFileOfFormat1(): string {
+/** The same, with rows in the order of their places, as all files had them before rows were appended. */
+export function newFileInPlaceOrder(): string {
   const file = newFile()
   const { database } = openForWriting(file, 1_000, platform)
+  const [batches, view] = ['semel_batch', 'semel_events'].map((name) =>
+    String(database.prepare('select sql from sqlite_schema where name = ?').get(name)?.sql),
+  )
+  const before = batches!.replace('place integer not null unique', 'place integer primary key')
+  assert.notEqual(before, batches)
+  database.exec(`drop view semel_events; drop table semel_batch; ${before}; ${view}`)
+  database.close()
+  return file
+}
+
+/** The same, of a log as the first format had it. */
+export function newFileOfFormat1(): string {
+  const file = newFileInPlaceOrder()
+  const database = new DatabaseSync(file)
   database.exec(`
     alter table semel_id_generation drop column entry_bytes;
     update semel_meta set value = '1' where name = 'format'`)
