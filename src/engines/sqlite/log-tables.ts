@@ -10,6 +10,11 @@ import { rememberStoredRow } from './remember-row.ts'
 import { checkContradiction } from './topic-contradiction.ts'
 
 /** What the writer knows of a topic. */
+/** What is in the file that this process has not seen: after a start, that is all of it. */
+export type Unseen = 'nothing' | 'of others' | 'all'
+
+const neverRead = -1
+
 export interface TopicEntry {
   readonly id: number
   readonly name: string
@@ -54,7 +59,7 @@ export class LogTables {
   readonly #readDataVersion: StatementSync
   readonly #updateHead: StatementSync
   readonly #rowsToIndex: StatementSync
-  #dataVersion = -1
+  #dataVersion = neverRead
   #declared = false
 
   constructor(database: DatabaseSync, generationRows: GenerationRows, idFormat: IdFormat) {
@@ -98,14 +103,15 @@ export class LogTables {
     return latest
   }
 
-  /** Called first in every transaction: takes in what other processes committed. Answers whether there was any. */
-  catchUp(nowMs: number): boolean {
+  /** Called first in every transaction: takes in what other processes committed. Answers what there was. */
+  catchUp(nowMs: number): Unseen {
     const version = Number(this.#readDataVersion.get()?.data_version)
-    if (version === this.#dataVersion) return false
+    if (version === this.#dataVersion) return 'nothing'
     this.#readTopics()
     for (const topic of this.#topics.values()) this.#catchUpIds(topic, nowMs)
+    const isFirst = this.#dataVersion === neverRead
     this.#dataVersion = version
-    return true
+    return isFirst ? 'all' : 'of others'
   }
 
   /** A head is about to change. */
@@ -147,7 +153,7 @@ export class LogTables {
     // Topics that were created, or windows that were changed, are known again as the file has them.
     this.#declared = false
     this.#topics.clear()
-    this.#dataVersion = -1
+    this.#dataVersion = neverRead
   }
 
   /** Creates missing topics; TOPIC_CONTRADICTION before anything is written. */

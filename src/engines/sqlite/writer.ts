@@ -102,10 +102,10 @@ export class Writer {
     if (this.#failed !== undefined) throw this.#refusal()
     this.#gate.begin(flushed)
     crashPoint('writer.begun')
-    const othersWrote = this.#tables.catchUp(nowMs)
-    this.#seals.catchUp(othersWrote)
-    if (othersWrote) {
-      this.#gate.noteCompany()
+    const unseen = this.#tables.catchUp(nowMs)
+    this.#seals.catchUp(unseen !== 'nothing')
+    if (unseen === 'of others') this.#gate.noteCompany()
+    if (unseen !== 'nothing') {
       this.#known.forgetRows()
       this.#appendClockMs = Math.max(this.#appendClockMs, this.#tables.latestAppendTime())
     }
