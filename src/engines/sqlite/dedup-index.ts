@@ -123,6 +123,11 @@ export class DedupIndex {
     if (appendMs > this.#newestMs) this.#newestMs = appendMs
   }
 
+  /** Ids with these hashes, high halves and low by turns, are about to be added. */
+  fetch(hashes: Uint32Array): void {
+    this.#hot.fetch(hashes)
+  }
+
   /** The transaction is durable: what it added stays. */
   keep(): void {
     this.#addedEnd = 0

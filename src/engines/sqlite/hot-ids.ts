@@ -36,6 +36,7 @@ export class HotIds {
   #entriesMax: number
   #size = 0
   #longestMove = 0
+  #fetched = 0
   /** Only where very many hashes are almost equal. */
   #overflow: Overflow[] = []
 
@@ -63,6 +64,22 @@ export class HotIds {
     if (this.#size >= this.#entriesMax) this.#rebuild(this.#bits + 1)
     this.#put(hi, lo, place, marks, at)
     this.#size++
+  }
+
+  /**
+   * Looks at the slots of ids that are about to be added. They are all over the memory: looked at one after another,
+   * with nothing in between that waits for one, they come at the same time.
+   */
+  fetch(hashes: Uint32Array): void {
+    const places = this.#places
+    const own = this.#hashes
+    const shift = 32 - this.#bits
+    let sum = 0
+    for (let i = 0; i < hashes.length; i += 2) {
+      const slot = hashes[i]! >>> shift
+      sum += places[slot]! + own[2 * slot]!
+    }
+    this.#fetched = sum
   }
 
   /** Whether an id with this hash may be here. */

@@ -22,6 +22,7 @@ export interface RowIds {
 export function rememberRow(dedup: DedupIndex, ids: RowIds, firstPlace: number, appendMs: number): void {
   const { hashes, marks, expired } = ids
   const skips = ids.skips.length === 0 ? undefined : new Set(ids.skips)
+  dedup.fetch(hashes)
   const id = { hi: 0, lo: 0, place: firstPlace, marks: marks ?? noMark, at: 0 }
   for (let i = 0; 2 * i < hashes.length; i++) {
     if (skips?.has(i)) continue
