@@ -61,6 +61,8 @@ export class WriterRig {
   readonly database
   readonly idFormat
   now = 1_700_000_000_000
+  /** How often the writer left room for other processes. */
+  pauses = 0
   #ticks = 0
 
   constructor(file: string, idLimits: IdLimits = sqliteLimits) {
@@ -68,7 +70,9 @@ export class WriterRig {
     this.database = database
     this.idFormat = idFormat
     const { clock, random } = platform
-    const pause = (): void => undefined
+    const pause = (): void => {
+      this.pauses++
+    }
     this.writer = new Writer({
       database,
       file,
