@@ -36,7 +36,7 @@ export class HotIds {
   #entriesMax: number
   #size = 0
   #longestMove = 0
-  /** What `fetch` read: reads whose result nobody keeps are left out by the compiler. */
+  // biome-ignore lint/correctness/noUnusedPrivateClassMembers: reads whose result nobody keeps are left out by the compiler
   #fetched = 0
   /** Only where very many hashes are almost equal. */
   #overflow: Overflow[] = []
