@@ -17,7 +17,7 @@ const askAgainMs = 20
 const coordinatorMoves: readonly number[] = [14, 15, 16]
 
 /** A broker as it was met so far. */
-class Met {
+class BrokerContact {
   readonly place: Place
   /** Questions under way. */
   asked = 0
@@ -38,7 +38,7 @@ export class Cluster {
   readonly #settings: Config
   readonly #known: KnownBrokers
   readonly #timeoutMs: number
-  readonly #met = new Map<string, Met>()
+  readonly #contacts = new Map<string, BrokerContact>()
   #turn = 0
   #isClosed = false
 
@@ -66,7 +66,7 @@ export class Cluster {
   }
 
   async at<T>(place: Place, work: (ask: Ask) => Promise<T>): Promise<T> {
-    return await this.#at(this.#meet(place), work)
+    return await this.#at(this.#contact(place), work)
   }
 
   /** Settings of a topic that is there: a broker may hear of a new one a moment after the client did. */
@@ -91,26 +91,30 @@ export class Cluster {
   /** What is under way goes on to its end. */
   close(): void {
     this.#isClosed = true
-    for (const broker of this.#met.values()) rest(broker)
+    for (const broker of this.#contacts.values()) rest(broker)
   }
 
-  #meet(place: Place): Met {
+  #contact(place: Place): BrokerContact {
     const name = `${place.host}:${place.port}`
-    const known = this.#met.get(name)
+    const known = this.#contacts.get(name)
     if (known !== undefined) return known
-    const met = new Met(place)
-    this.#met.set(name, met)
-    return met
+    const contact = new BrokerContact(place)
+    this.#contacts.set(name, contact)
+    return contact
   }
 
   /** Each once, first those who have the least to answer. */
-  #inTurn(): Met[] {
-    const brokers = [...new Set(this.#known.places.map((place) => this.#meet(place)))]
+  #inTurn(): BrokerContact[] {
+    const brokers = [...new Set(this.#known.places.map((place) => this.#contact(place)))]
     const from = this.#turn++ % brokers.length
     return [...brokers.slice(from), ...brokers.slice(0, from)].sort((one, other) => one.asked - other.asked)
   }
 
-  #first<T>(brokers: readonly Met[], work: (ask: Ask) => Promise<T>, passing: readonly number[]): Promise<T> {
+  #first<T>(
+    brokers: readonly BrokerContact[],
+    work: (ask: Ask) => Promise<T>,
+    passing: readonly number[],
+  ): Promise<T> {
     return firstAnswer(
       this.#platform,
       brokers.map((broker) => () => this.#at(broker, work)),
@@ -121,7 +125,7 @@ export class Cluster {
     )
   }
 
-  async #at<T>(broker: Met, work: (ask: Ask) => Promise<T>): Promise<T> {
+  async #at<T>(broker: BrokerContact, work: (ask: Ask) => Promise<T>): Promise<T> {
     broker.asked += 1
     try {
       const connection = await this.#connected(broker)
@@ -139,7 +143,7 @@ export class Cluster {
     }
   }
 
-  async #connected(broker: Met): Promise<BrokerConnection> {
+  async #connected(broker: BrokerContact): Promise<BrokerConnection> {
     const { idle, place } = broker
     broker.idle = undefined
     broker.resting?.cancel()
@@ -148,7 +152,7 @@ export class Cluster {
   }
 
   /** For the next question: a login takes longer than the answer. */
-  #keep(broker: Met, connection: BrokerConnection): void {
+  #keep(broker: BrokerContact, connection: BrokerConnection): void {
     if (this.#isClosed || connection.hasFailed || broker.idle !== undefined) {
       connection.close()
       return
@@ -178,7 +182,7 @@ function isUnanswered(error: unknown): boolean {
   return error instanceof BrokerError && error.code < 0
 }
 
-function rest(broker: Met): void {
+function rest(broker: BrokerContact): void {
   broker.resting?.cancel()
   broker.idle?.close()
   broker.idle = undefined
