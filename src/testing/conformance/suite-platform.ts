@@ -6,9 +6,12 @@ export interface WallShift {
   ms: number
 }
 
+const momentMs = 5
+
 /**
  * The real platform, except that the wall clock can be moved and the timers can be frozen. A process whose timers
- * are frozen is one that the operating system does not run: it sends no heartbeat and notices nothing (F6).
+ * are frozen is one that the operating system does not run: it sends no heartbeat and notices nothing (F6). Waits of a
+ * moment go on, so that a call which is made all the same may ask its storage again.
  */
 export class SuitePlatform implements Platform {
   readonly #shift: WallShift
@@ -44,7 +47,7 @@ export class SuitePlatform implements Platform {
       if (!cancelled) fire()
     }
     const timer = realPlatform.timers.after(delayMs, () => {
-      if (this.#frozen) this.#late.push(fireUnlessCancelled)
+      if (this.#frozen && delayMs > momentMs) this.#late.push(fireUnlessCancelled)
       else fire()
     })
     return {
