@@ -5,6 +5,7 @@ import { sequenceAfter, sign } from './batch-writer.ts'
 import type { BrokerAccess } from './broker-access.ts'
 import { BrokerConnection } from './broker-connection.ts'
 import { BrokerError } from './broker-error.ts'
+import { lateError } from './coordinator.ts'
 import { Delivery } from './delivery.ts'
 import type { BatchedRecords, PartBatch } from './event-batches.ts'
 import { clientCode } from './kafka-errors.ts'
@@ -355,7 +356,6 @@ function fail({ batch, delivery, index }: Parcel, error: Error, outcome: Outcome
 }
 
 const asError = (error: unknown) => (error instanceof Error ? error : new Error(String(error)))
-export const lateError = () => new BrokerError(timedOut, 'no answer in time')
 export const recordTooLarge = () => new BrokerError(10, 'the record is larger than records may be')
 
 function predecessorFailed({ topic, partition }: Queue): SemelError {

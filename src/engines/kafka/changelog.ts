@@ -34,18 +34,13 @@ export function entriesOf(state: readonly StateChanges[]): StateEntryChange[] {
   )
 }
 
-/** The task's record comes last: who has read it has read its whole transaction. One by one, as they are sent. */
-export function* encodeChangelog(
-  entries: readonly StateEntryChange[],
-  task: TaskRecord,
-): Generator<OutgoingRecord, void> {
-  for (const { store, key, value } of entries) {
-    yield {
-      key: `[${JSON.stringify(store)},${JSON.stringify(key)}]`,
-      value: value === undefined ? null : Buffer.from(value),
-    }
-  }
-  yield { key: taskKey, value: Buffer.from(JSON.stringify({ version: 1, ...task })) }
+/** The task's record comes last: who has read it has read its whole transaction. */
+export function encodeChangelog(entries: readonly StateEntryChange[], task: TaskRecord): OutgoingRecord[] {
+  const records = entries.map(({ store, key, value }): OutgoingRecord => {
+    return { key: `[${JSON.stringify(store)},${JSON.stringify(key)}]`, value: value ?? null }
+  })
+  records.push({ key: taskKey, value: JSON.stringify({ version: 1, ...task }) })
+  return records
 }
 
 export function decodeChangelog(records: readonly LogRecord[]): ChangelogBatch {

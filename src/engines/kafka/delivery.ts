@@ -12,7 +12,7 @@ export interface OutgoingBatch {
 
 export interface OutgoingRecord {
   readonly key: string | null
-  readonly value: Buffer | null
+  readonly value: string | Buffer | null
   readonly headers?: EncodedEvent['headers']
 }
 
@@ -94,12 +94,15 @@ export interface OutgoingStream extends Omit<OutgoingBatch, 'records'> {
 }
 
 /** Hands all records to a client that reports none: the commit tells whether all got there. Throws what is refused at once. */
-export function sendUnreported(producer: Producer, batches: readonly OutgoingStream[]): void {
+export function sendUnreported(producer: Producer, batches: readonly OutgoingStream[]): Delivery {
   for (const { topic, partition, records } of batches) {
     for (const { key, value, headers } of records)
-      producer.produce(topic, partition, value, key, null, undefined, headers)
+      producer.produce(topic, partition, bytesOf(value), key, null, undefined, headers)
   }
+  return new Delivery([])
 }
+
+const bytesOf = (value: OutgoingRecord['value']) => (typeof value === 'string' ? Buffer.from(value) : value)
 
 /** Hands all records to the client. What it refuses at once is a failure like any other. */
 export function send(producer: Producer, batches: readonly OutgoingBatch[]): Delivery {
@@ -109,7 +112,7 @@ export function send(producer: Producer, batches: readonly OutgoingBatch[]): Del
       const { key, value, headers } = records[i]!
       const ticket: Ticket = { delivery, batch: b, index: i }
       try {
-        producer.produce(topic, partition, value, key, null, ticket, headers)
+        producer.produce(topic, partition, bytesOf(value), key, null, ticket, headers)
       } catch (error) {
         // Refused at once, so nobody has got it.
         delivery.failed(b, i, 1, error instanceof Error ? error : new Error(String(error)), 'not-applied')

@@ -1,18 +1,32 @@
 import type { EventRecord } from '../../event/event.ts'
-import { orLate, sleep } from '../../platform/wait.ts'
-import { BatchSender, type DirectBatch, lateError, recordTooLarge, type SenderParts } from './batch-sender.ts'
-import { BrokerConnection } from './broker-connection.ts'
-import { type Ask, liveBrokers } from './broker-questions.ts'
+import { sleep } from '../../platform/wait.ts'
+import { BatchSender, type DirectBatch, recordTooLarge, type SenderParts } from './batch-sender.ts'
+import { BrokerError } from './broker-error.ts'
+import { liveBrokers } from './broker-questions.ts'
 import type { Cluster } from './cluster.ts'
+import { Coordinator } from './coordinator.ts'
 import type { Delivery, OutgoingBatch } from './delivery.ts'
 import type { ContentMode } from './encode-event.ts'
 import { type BatchedRecords, batchBare, batcherOf } from './event-batches.ts'
-import { coordinatorOf } from './group-questions.ts'
+import type { MemberIdentity } from './group-questions.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { KnownBrokers } from './known-brokers.ts'
-import { addPartitions, commitTransaction, initProducer, type Transactor } from './producer-questions.ts'
-import type { PlainProducer, Producers, TransactionalProducer } from './producers.ts'
+import {
+  addGroup,
+  addPartitions,
+  commitOffsets,
+  commitTransaction,
+  initProducer,
+  type Transactor,
+} from './producer-questions.ts'
+import type {
+  OffsetMember,
+  PartitionOffset,
+  PlainProducer,
+  Producers,
+  TransactionalProducer,
+} from './producers.ts'
 
 export interface DirectProducerParts extends SenderParts {
   readonly cluster: Cluster
@@ -94,12 +108,9 @@ class DirectPlain implements PlainProducer<DirectBatch> {
   }
 }
 
-/** The coordinator is loading, not there, or another one by now; or it still ends the transaction before. */
-const passing: readonly number[] = [14, 15, 16, 51]
-const elsewhere: readonly number[] = [15, 16]
-/** No connection, no answer in time. */
-const unanswered: readonly number[] = [-195, -185]
-const unknownTopic = 3
+/** UNKNOWN_MEMBER_ID, and an epoch that is not the member's: nothing was written. */
+const refusedMember: readonly number[] = [22, 25, 110, 113]
+const unknownMember = 25
 
 /**
  * OPEN -> BROKEN by a commit without an answer, or an answer that is no passing one. What it has begun is ended by the next
@@ -107,41 +118,73 @@ const unknownTopic = 3
  */
 class DirectTransactions implements TransactionalProducer<DirectBatch> {
   readonly #parts: DirectProducerParts
-  readonly #id: string
-  #transactor!: Transactor
-  #sender!: BatchSender
-  #coordinator: BrokerConnection | undefined
-  /** How often an answer of the coordinator was lost. */
-  #losses = 0
+  readonly #transactor: Transactor
+  readonly #transactions: Coordinator
+  readonly #sender: BatchSender
+  #group: Coordinator | undefined
 
-  private constructor(parts: DirectProducerParts, id: string) {
+  private constructor(parts: DirectProducerParts, transactor: Transactor, transactions: Coordinator) {
     this.#parts = parts
-    this.#id = id
+    this.#transactor = transactor
+    this.#transactions = transactions
+    this.#sender = new BatchSender(parts, transactor.transactionalId, async () => transactor)
   }
 
-  static async open(parts: DirectProducerParts, id: string): Promise<DirectTransactions> {
-    const transactions = new DirectTransactions(parts, id)
+  static async open(parts: DirectProducerParts, transactionalId: string): Promise<DirectTransactions> {
+    const transactions = new Coordinator(parts, transactionalId, 'transaction')
     const { transactionTimeoutMs } = parts
-    const identity = await transactions.#ask((ask) => initProducer(ask, id, transactionTimeoutMs), true)
-    transactions.#transactor = { transactionalId: id, ...identity }
-    transactions.#sender = new BatchSender(parts, id, async () => identity)
+    const identity = await transactions.ask(
+      (ask) => initProducer(ask, transactionalId, transactionTimeoutMs),
+      true,
+    )
     // Asked for again, it would only have been asked for twice.
-    transactions.#losses = 0
-    return transactions
+    transactions.losses = 0
+    return new DirectTransactions(parts, { transactionalId, ...identity }, transactions)
   }
 
   async begin(batches: readonly DirectBatch[]): Promise<void> {
     if (batches.some(({ tooLarge }) => tooLarge.length > 0)) throw recordTooLarge()
-    await this.#ask((ask) => addPartitions(ask, this.#transactor, batches), true)
+    await this.#transactions.ask((ask) => addPartitions(ask, this.#transactor, batches), true)
   }
 
   send(batches: readonly DirectBatch[]): Delivery {
     return this.#sender.send(batches)
   }
 
+  async addOffsets(offsets: readonly PartitionOffset[], member: OffsetMember): Promise<void> {
+    const { group } = member
+    await this.#transactions.ask((ask) => addGroup(ask, this.#transactor, group), true)
+    this.#group ??= new Coordinator(this.#parts, group, 'group')
+    const { platform, operationMs } = this.#parts
+    const until = platform.clock.monotonic() + operationMs
+    for (let identity = await member.identity(undefined); ; ) {
+      try {
+        await this.#commitOffsets(offsets, group, identity)
+        return
+      } catch (error) {
+        const isRefused = refusedMember.includes(clientCode(error) ?? 0)
+        if (identity === undefined || !isRefused || platform.clock.monotonic() > until) throw error
+        // Its epoch changes with each rebalance, also in the middle of a transaction.
+        const refused: MemberIdentity = identity
+        identity = await member.identity(refused)
+        if (identity?.epoch === refused.epoch) await sleep(platform, kafkaLimits.memberPollMs)
+      }
+    }
+  }
+
+  async #commitOffsets(
+    offsets: readonly PartitionOffset[],
+    group: string,
+    identity: MemberIdentity | undefined,
+  ): Promise<void> {
+    if (identity === undefined)
+      throw new BrokerError(unknownMember, 'the group does not count this process as the owner')
+    await this.#group!.ask((ask) => commitOffsets(ask, this.#transactor, group, identity, offsets), true)
+  }
+
   async commit(): Promise<boolean> {
-    await this.#ask((ask) => commitTransaction(ask, this.#transactor), false)
-    return this.#losses + this.#sender.losses === 0
+    await this.#transactions.ask((ask) => commitTransaction(ask, this.#transactor), false)
+    return this.#transactions.losses + this.#sender.losses + (this.#group?.losses ?? 0) === 0
   }
 
   async discard(): Promise<void> {
@@ -150,52 +193,7 @@ class DirectTransactions implements TransactionalProducer<DirectBatch> {
 
   async close(): Promise<void> {
     this.#sender.close()
-    this.#coordinator?.close()
-  }
-
-  /** Asks the coordinator, whichever broker that is by now. `mayRepeat`: also after a lost answer, as twice is the same as once. */
-  async #ask<T>(question: (ask: Ask) => Promise<T>, mayRepeat: boolean): Promise<T> {
-    const { platform, operationMs } = this.#parts
-    const began = platform.clock.monotonic()
-    const leftMs = () => began + operationMs - platform.clock.monotonic()
-    for (;;) {
-      const connection = await this.#connected(leftMs)
-      const patienceMs = Math.max(1, Math.min(kafkaLimits.silentBrokerMs, leftMs()))
-      try {
-        return await question((request) => connection.ask(request, patienceMs))
-      } catch (error) {
-        const code = clientCode(error) ?? 0
-        const isLost = code < 0
-        if (isLost) this.#losses += 1
-        if (isLost || elsewhere.includes(code)) this.#forget()
-        // A coordinator may hear of a new topic a moment after others did.
-        const isNew = code === unknownTopic && leftMs() > operationMs - kafkaLimits.topicGoneMs
-        const mayPass = passing.includes(code) || isNew || (isLost && mayRepeat)
-        if (!mayPass || leftMs() <= 0) throw error
-      }
-      await sleep(platform, kafkaLimits.transactionRetryMs)
-    }
-  }
-
-  async #connected(leftMs: () => number): Promise<BrokerConnection> {
-    const { access, cluster, platform } = this.#parts
-    for (;;) {
-      if (this.#coordinator !== undefined && !this.#coordinator.hasFailed) return this.#coordinator
-      try {
-        const finding = cluster.withAny((ask) => coordinatorOf(ask, this.#id, 'transaction'))
-        const place = await orLate(platform, finding, Math.max(1, leftMs()), lateError)
-        this.#coordinator = await BrokerConnection.open(platform, place, access, kafkaLimits.silentBrokerMs)
-        return this.#coordinator
-      } catch (error) {
-        const code = clientCode(error) ?? 0
-        if (!(passing.includes(code) || unanswered.includes(code)) || leftMs() <= 0) throw error
-      }
-      await sleep(platform, kafkaLimits.produceRetryMs)
-    }
-  }
-
-  #forget(): void {
-    this.#coordinator?.close()
-    this.#coordinator = undefined
+    this.#transactions.close()
+    this.#group?.close()
   }
 }

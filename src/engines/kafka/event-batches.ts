@@ -72,7 +72,7 @@ function batched<T>(records: readonly T[], now: number, write: Write<T>): Batche
 function writeBare(to: BatchWriter, { key, value }: OutgoingRecord): void {
   to.open(key)
   if (value === null) to.number(-1)
-  else to.bytes(value)
+  else writeData(to, value)
   to.number(0)
   to.close()
 }

@@ -1,25 +1,20 @@
 import type { JoinRequest, Lease, Membership, OwnershipListener, TaskId } from '../../engine/engine.ts'
 import { hasCode, SemelError } from '../../errors.ts'
 import { sleep } from '../../platform/wait.ts'
-import { call } from './client.ts'
-import type {
-  ClientError,
-  Config,
-  Consumer,
-  Producer,
-  TopicPartition,
-  TopicPartitionOffset,
-} from './client-types.ts'
+import { type Clients, call } from './client.ts'
+import type { ClientError, Config, Consumer, TopicPartition } from './client-types.ts'
 import type { Cluster } from './cluster.ts'
-import { describeGroup } from './group-questions.ts'
+import { describeGroup, type GroupState, type MemberIdentity } from './group-questions.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { OwnGroup } from './own-group.ts'
 import { OwnedTask, type TaskParts } from './owned-task.ts'
+import type { OffsetMember } from './producers.ts'
 import type { Safety } from './safety.ts'
 import type { TaskView } from './task-view.ts'
 
 export interface MemberParts extends TaskParts {
+  readonly clients: Clients
   readonly groupProtocol: 'consumer' | 'classic'
   readonly safety: Safety
   readonly cluster: Cluster
@@ -48,6 +43,8 @@ interface Share {
   taking: Promise<void>
   /** Since when the coordinator says that it is not ours, on the monotonic clock. */
   deniedSince: number | undefined
+  /** Which member the coordinator last said has it. */
+  memberId: string | undefined
 }
 
 function leasesOf(shares: readonly Share[]): Lease[] {
@@ -71,6 +68,9 @@ export class GroupMember implements Membership, OwnGroup {
   readonly #topics: ReadonlyMap<string, string>
   readonly #shares = new Map<string, Share>()
   #consumer!: Consumer
+  /** The group as its coordinator last told it. */
+  #seen: GroupState | undefined
+  #looking: Promise<GroupState> | undefined
   #isEnding = false
   /** The coordinator does not count us, and our client does not notice. */
   #isForgotten = false
@@ -113,22 +113,62 @@ export class GroupMember implements Membership, OwnGroup {
   }
 
   async isCounted(task: TaskId): Promise<boolean> {
-    const { cluster, member, names } = this.#parts
     // What is being handed over is no longer listed, and waits for us.
     if (this.#shareOf(task)?.isRevoked === true) return true
-    const changelog = names.changelog(task.group, task.topic)
     try {
-      const { members } = await describeGroup(cluster, names.group(task.group))
-      return members.some(
-        ({ assigned, clientId }) =>
-          clientId === member &&
-          assigned.some(({ partition, topic }) => topic === changelog && partition === task.partition),
-      )
+      return this.#ownerIn(await this.#look(), task) !== undefined
     } catch (error) {
       // Where only the client can log in, its word has to do.
       if (hasCode(error, 'UNSUPPORTED')) return true
-      throw translated(error, `asking for the members of ${task.group}`, 'not-applied')
+      throw error
     }
+  }
+
+  member(task: TaskId): OffsetMember {
+    return {
+      group: this.#parts.names.group(this.request.group),
+      consumer: () => {
+        if (!this.#consumer.isConnected()) throw new SemelError('FENCED', 'this member has left its group')
+        return this.#consumer
+      },
+      identity: (refused) => this.#identity(task, refused),
+    }
+  }
+
+  /** One look is for all tasks, until the coordinator refuses what it told: then there was a rebalance. */
+  async #identity(task: TaskId, refused: MemberIdentity | undefined): Promise<MemberIdentity | undefined> {
+    const known = this.#seen && this.#ownerIn(this.#seen, task)
+    if (known !== undefined && known.epoch !== refused?.epoch) return known
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined
+    })
+    this.#seen = await this.#looking
+    return this.#ownerIn(this.#seen, task)
+  }
+
+  async #look(): Promise<GroupState> {
+    const { group } = this.request
+    try {
+      return await describeGroup(this.#parts.cluster, this.#parts.names.group(group))
+    } catch (error) {
+      if (hasCode(error, 'UNSUPPORTED')) throw error
+      throw translated(error, `asking for the members of ${group}`, 'not-applied')
+    }
+  }
+
+  /** A member of this process that has the task's partition, or had it and hands it over. */
+  #ownerIn({ members }: GroupState, task: TaskId): MemberIdentity | undefined {
+    const changelog = this.#parts.names.changelog(task.group, task.topic)
+    const share = this.#shareOf(task)
+    const owner = members.find(
+      ({ assigned, clientId }) =>
+        clientId === this.#parts.member &&
+        assigned.some(({ partition, topic }) => topic === changelog && partition === task.partition),
+    )
+    if (share === undefined) return owner
+    if (owner !== undefined) share.memberId = owner.memberId
+    else if (share.isRevoked) return members.find(({ memberId }) => memberId === share.memberId)
+    return owner
   }
 
   lost(lease: Lease): void {
@@ -139,14 +179,6 @@ export class GroupMember implements Membership, OwnGroup {
 
   #shareOf({ group, partition, topic }: TaskId): Share | undefined {
     return this.#shares.get(partitionKey(this.#parts.names.changelog(group, topic), partition))
-  }
-
-  async sendOffsets(producer: Producer, offsets: readonly TopicPartitionOffset[]): Promise<void> {
-    await this.#parts.clients.steps(producer, (ms, done) => {
-      // With a consumer that is closed, this call would end the process.
-      if (!this.#consumer.isConnected()) throw new SemelError('FENCED', 'this member has left its group')
-      producer.sendOffsetsToTransaction(offsets, this.#consumer, ms, done)
-    })
   }
 
   leave(): Promise<void> {
@@ -264,6 +296,7 @@ export class GroupMember implements Membership, OwnGroup {
         isTold: false,
         taking: Promise.resolve(),
         deniedSince: undefined,
+        memberId: undefined,
       }
     })
     for (const [index, { topic, partition }] of places.entries()) {

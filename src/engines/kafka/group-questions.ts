@@ -40,16 +40,21 @@ export async function apiKeysOf(ask: Ask): Promise<ReadonlyMap<number, number>> 
   )
 }
 
+/** Who a member is for its coordinator: the epoch grows with each rebalance. */
+export interface MemberIdentity {
+  readonly memberId: string
+  /** 0 in groups of the classic protocol. */
+  readonly epoch: number
+}
+
 export interface GroupState {
   readonly state: string
   /** 0 in groups of the classic protocol. */
   readonly epoch: number
-  readonly members: readonly {
-    readonly memberId: string
-    readonly epoch: number
+  readonly members: readonly (MemberIdentity & {
     readonly clientId: string
     readonly assigned: readonly TopicPartition[]
-  }[]
+  })[]
 }
 
 /** A group of either protocol, asked from its coordinator. A group that never was has no members. */
@@ -66,12 +71,13 @@ export async function describeGroup(cluster: Cluster, group: string): Promise<Gr
 }
 
 const coordinated = { group: 0, transaction: 1 } as const
+export type Coordinated = keyof typeof coordinated
 
 /** The broker that leads a group, or the transactions of an id (FindCoordinator). */
 export async function coordinatorOf(
   ask: Ask,
   name: string,
-  kind: keyof typeof coordinated = 'group',
+  kind: Coordinated = 'group',
 ): Promise<BrokerAddress> {
   const body = Buffer.concat([wire.int8(coordinated[kind]), wire.array([wire.text(name)]), wire.noTags])
   const answer = await ask({ apiKey: 10, version: 4, body })

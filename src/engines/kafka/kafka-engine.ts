@@ -24,7 +24,7 @@ import type { Platform } from '../../platform/platform.ts'
 import { AppendWatch } from './append-watch.ts'
 import { brokerAccess } from './broker-access.ts'
 import { Clients, loadClient } from './client.ts'
-import { ClientProducers } from './client-producers.ts'
+import { ClientProducers, ClientUnitProducers } from './client-producers.ts'
 import type { Admin, ClientModule, Config } from './client-types.ts'
 import { Cluster } from './cluster.ts'
 import type { DirectParts } from './direct-consumer.ts'
@@ -43,7 +43,7 @@ import { LocalState } from './local-state.ts'
 import { LogEnds } from './log-ends.ts'
 import type { OwnedTask } from './owned-task.ts'
 import { PartitionReader } from './partition-reader.ts'
-import type { PreparedBatch, Producers } from './producers.ts'
+import type { PreparedBatch, Producers, UnitProducers } from './producers.ts'
 import { type IsCommitted, Publisher } from './publisher.ts'
 import { Registry } from './registry.ts'
 import { Safety, type UnsafeSetting } from './safety.ts'
@@ -124,7 +124,6 @@ export class KafkaEngine implements Engine {
   async #build(context: EngineContext, ways: Ways, names: KafkaNames): Promise<Opened> {
     const { admin, clients, cluster } = ways
     const { acceptUnsafe: accepted, operationMs, shared, transactionTimeoutMs } = this.#settings
-    const encode = encoderOf(this.#settings.contentMode)
     const { durability, platform } = context
     const isDirect = this.#settings.isDirect && (await canFetch(cluster))
     const question = isDirect ? askAnyBroker(cluster) : askWithClient(clients, admin)
@@ -144,22 +143,24 @@ export class KafkaEngine implements Engine {
       return (await log.firstFrom(topic, partition, offset))?.offset === offset
     }
     const transactionalId = names.publisherId(uniqueName(context.platform))
-    const withoutClient = isCompressing(shared) ? undefined : direct
-    const writing = { clients, names, topics, cluster, transactionTimeoutMs, transactionalId, isCommitted }
-    const publisher = publisherOf(writing, withoutClient, this.#settings.contentMode)
+    const groupProtocol = this.#settings.groupProtocol ?? (await offeredProtocol(cluster, names))
+    const given = { clients, topics, cluster, transactionTimeoutMs, contentMode: this.#settings.contentMode }
+    const { producers, publisher } = writersOf(
+      { ...given, names, transactionalId, isCommitted, groupProtocol },
+      isCompressing(shared) ? undefined : direct,
+    )
     const registry = new Registry(names, reader, publisher)
     const log = new KafkaLog({ clients, names, topics, ends, reader, registry, safety })
     const local = LocalState.open(this.#settings.stateDirectory)
     const viewOf = views({ platform: context.platform, names, topics, reader, local })
     const parts: MemberParts = {
       clients,
+      producers,
       names,
       topics,
       logId: registryTopic.id,
-      transactionTimeoutMs,
-      encode,
       unique: uniqueName(context.platform),
-      groupProtocol: this.#settings.groupProtocol ?? (await offeredProtocol(cluster, names)),
+      groupProtocol,
       safety,
       cluster,
       member: context.member,
@@ -340,28 +341,36 @@ async function offeredProtocol(cluster: Cluster, names: KafkaNames): Promise<'co
   }
 }
 
-interface PublisherParts {
+interface WriterParts {
   readonly clients: Clients
   readonly names: KafkaNames
   readonly topics: TopicTable
   readonly cluster: Cluster
   readonly transactionTimeoutMs: number
+  readonly contentMode: ContentMode
   readonly transactionalId: string
   readonly isCommitted: IsCommitted
+  readonly groupProtocol: 'consumer' | 'classic'
 }
 
-function publisherOf(
-  parts: PublisherParts,
-  direct: DirectParts | undefined,
-  contentMode: ContentMode,
-): Pick<Publisher, 'append' | 'write' | 'close'> {
-  const { clients, names, topics, transactionTimeoutMs, transactionalId, isCommitted } = parts
+interface Writers {
+  readonly publisher: Pick<Publisher, 'append' | 'write' | 'close'>
+  readonly producers: UnitProducers
+}
+
+/** In which generation a member of a classic group is, only its client knows. */
+function writersOf(parts: WriterParts, direct: DirectParts | undefined): Writers {
+  const { clients, contentMode, names, topics, transactionalId, isCommitted } = parts
   const publisher = <B extends PreparedBatch>(producers: Producers<B>) =>
     new Publisher(producers, names, topics, transactionalId, isCommitted)
+  const withClient = { ...parts, encode: encoderOf(contentMode) }
+  const unitsWithClient = new ClientUnitProducers(withClient)
   if (direct === undefined)
-    return publisher(new ClientProducers(clients, transactionTimeoutMs, encoderOf(contentMode)))
+    return { publisher: publisher(new ClientProducers(withClient)), producers: unitsWithClient }
   const { known, operationMs } = clients
-  return publisher(new DirectProducers({ ...parts, ...direct, known, operationMs, contentMode }))
+  const producers = new DirectProducers({ ...parts, ...direct, known, operationMs })
+  const isClassic = parts.groupProtocol === 'classic'
+  return { publisher: publisher(producers), producers: isClassic ? unitsWithClient : producers }
 }
 
 /** Only the client compresses. */

@@ -64,6 +64,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
   },
   45: unavailable, // out of sequence: this producer is given up
   47: unavailable, // a younger epoch of it has written
+  48: unavailable, // its transaction is not open any more
   49: unavailable, // its id has expired
   51: unavailable, // an earlier transaction of this id is ending
   53: refused, // transactional id
@@ -76,6 +77,7 @@ const meanings: Readonly<Record<number, Meaning>> = {
   82: unavailable, // another member of this name
   89: { code: 'BUSY', retryable: true }, // throttling quota
   90: unavailable, // another one has its id
+  110: unavailable, // the coordinator knows another epoch of the member
   113: unavailable, // the member's epoch has changed
 }
 

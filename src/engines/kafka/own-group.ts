@@ -1,5 +1,5 @@
 import type { Lease, TaskId } from '../../engine/engine.ts'
-import type { Producer, TopicPartitionOffset } from './client-types.ts'
+import type { OffsetMember } from './producers.ts'
 
 /** What a task asks of its membership. */
 export interface OwnGroup {
@@ -9,6 +9,6 @@ export interface OwnGroup {
   isCounted(task: TaskId): Promise<boolean>
   /** Somebody else owns the task, or did: what this process believes of it is over. */
   lost(lease: Lease): void
-  /** Adds offsets to the producer's transaction in the member's name: the broker refuses a member that is none any more. */
-  sendOffsets(producer: Producer, offsets: readonly TopicPartitionOffset[]): Promise<void>
+  /** In whose name the task's transactions have offsets. */
+  member(task: TaskId): OffsetMember
 }

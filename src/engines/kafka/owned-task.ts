@@ -1,24 +1,19 @@
 import type { Lease, TaskId, TaskPosition, Unit } from '../../engine/engine.ts'
 import { SemelError } from '../../errors.ts'
-import type { EventRecord } from '../../event/event.ts'
-import { encodeChangelog, entriesOf, type TaskRecord } from './changelog.ts'
-import { type Clients, call } from './client.ts'
-import type { Producer, TopicPartitionOffset } from './client-types.ts'
-import { type OutgoingRecord, type OutgoingStream, sendUnreported } from './delivery.ts'
-import type { EncodedEvent } from './encode-event.ts'
+import { encodeChangelog, entriesOf, type StateEntryChange, type TaskRecord } from './changelog.ts'
+import type { Delivery } from './delivery.ts'
 import { translated } from './kafka-errors.ts'
 import type { KafkaNames } from './kafka-names.ts'
 import type { OwnGroup } from './own-group.ts'
+import type { PartitionOffset, PreparedBatch, TransactionalProducer, UnitProducers } from './producers.ts'
 import type { TaskView } from './task-view.ts'
 import type { TopicTable } from './topic-table.ts'
 
 export interface TaskParts {
-  readonly clients: Clients
+  readonly producers: UnitProducers
   readonly names: KafkaNames
   readonly topics: TopicTable
   readonly logId: string
-  readonly transactionTimeoutMs: number
-  readonly encode: (record: EventRecord) => EncodedEvent
   /** Part of the names of units: nobody else uses it. */
   readonly unique: string
 }
@@ -36,7 +31,7 @@ class BrokenTransaction extends Error {
  * The right to commit for a task, and the one transactional producer that uses it. Its transactional id is the task's
  * own, so opening a producer ends what an earlier owner left open and fences it (Z1, X5).
  *
- * READY -> BROKEN  any transaction that fails, or whose commit the client may have sent twice: its producer is thrown
+ * READY -> BROKEN  any transaction that fails, or of which a request may have been sent twice: its producer is thrown
  *                  away, as late requests of it may still arrive
  * BROKEN -> READY  a new producer; then the changelog says what became of the broken transaction
  * BROKEN -> LOST   the changelog holds a greater epoch, or the group no longer counts us as the owner
@@ -46,7 +41,7 @@ export class OwnedTask {
   readonly #parts: TaskParts
   readonly #group: OwnGroup
   readonly #view: TaskView
-  #producer: Producer | undefined
+  #producer: TransactionalProducer<PreparedBatch> | undefined
   #epoch = 0
   #isLost = false
   #units = 0
@@ -106,7 +101,7 @@ export class OwnedTask {
   }
 
   async #commit(unit: Unit): Promise<void> {
-    const batches = await this.#outgoing(unit)
+    const batches = await this.#prepared(unit)
     await this.#ready()
     this.#checkOwner(unit)
     const entries = entriesOf(unit.state)
@@ -120,15 +115,15 @@ export class OwnedTask {
     }
   }
 
-  async #outgoing({ appends }: Unit): Promise<OutgoingStream[]> {
-    const { encode, names, topics } = this.#parts
-    const batches: OutgoingStream[] = []
+  async #prepared({ appends }: Unit): Promise<PreparedBatch[]> {
+    const { names, producers, topics } = this.#parts
+    const batches: PreparedBatch[] = []
     for (const { topic, partition, records } of appends) {
       const found = await topics.find(names.topic(topic))
       if (found === undefined || partition >= found.partitions) {
         throw new SemelError('UNKNOWN_TOPIC', `there is no partition ${partition} of a topic ${topic}`)
       }
-      batches.push({ topic: found.name, partition, records: encoded(records, encode) })
+      batches.push(producers.prepare(found.name, partition, records))
     }
     return batches
   }
@@ -171,26 +166,27 @@ export class OwnedTask {
   }
 
   async #transact(
-    batches: readonly OutgoingStream[],
-    entries: ReturnType<typeof entriesOf>,
+    batches: readonly PreparedBatch[],
+    entries: readonly StateEntryChange[],
     record: TaskRecord,
   ): Promise<void> {
     const producer = this.#producer!
-    const { group, topic, partition } = this.task
-    const changelog = this.#parts.names.changelog(group, topic)
+    const { group, topic: source, partition } = this.task
+    const topic = this.#parts.names.changelog(group, source)
     const records = encodeChangelog(entries, record)
-    const offsets = await this.#offsets(record, changelog)
+    const all = [...batches, this.#parts.producers.prepareBare({ topic, partition, records })]
+    const offsets = await this.#offsets(record, topic)
     let isCommitting = false
     try {
-      await call<void>((done) => producer.beginTransaction(done))
+      await producer.begin(all)
       const from = this.#view.end
-      sendUnreported(producer, [...batches, { topic: changelog, partition, records }])
-      await this.#group.sendOffsets(producer, offsets)
+      const delivery = producer.send(all)
+      await Promise.all([delivery.done, producer.addOffsets(offsets, this.#group.member(this.task))])
+      for (const { error } of delivery.failures) throw error
       if (!this.#group.owns(this.task)) throw this.#fenced()
       isCommitting = true
-      // It waits for all records, and fails if one of them did not get there.
-      const isOnce = await this.#parts.clients.commit(producer)
-      this.#view.apply(entries, record, from + entries.length + 1)
+      const isOnce = await producer.commit()
+      this.#view.apply(entries, record, endOf(delivery) ?? from + records.length)
       if (!isOnce) await this.#discardProducer()
     } catch (error) {
       await this.#discardProducer()
@@ -199,10 +195,7 @@ export class OwnedTask {
   }
 
   /** Positions are also the group's offsets, for Kafka's own tools. Where the source is elsewhere, only the member counts. */
-  async #offsets(
-    { position, logId }: TaskRecord,
-    changelog: string,
-  ): Promise<readonly TopicPartitionOffset[]> {
+  async #offsets({ position, logId }: TaskRecord, changelog: string): Promise<readonly PartitionOffset[]> {
     const { names, topics } = this.#parts
     const { topic, partition } = this.task
     const isOwn = position !== undefined && logId === this.#parts.logId
@@ -255,26 +248,20 @@ export class OwnedTask {
   }
 
   async #openProducer(): Promise<void> {
-    const { clients, names, transactionTimeoutMs } = this.#parts
+    const { names, producers } = this.#parts
     const { group, topic, partition } = this.task
-    try {
-      const id = names.transactionalId(group, topic, partition)
-      this.#producer = await clients.producer(id, transactionTimeoutMs, false)
-    } catch (error) {
-      throw translated(error, `taking over ${this.#name}`, 'not-applied')
-    }
+    this.#producer = await producers.transactional(names.transactionalId(group, topic, partition))
   }
 
   async #discardProducer(): Promise<void> {
     const producer = this.#producer
     this.#producer = undefined
-    if (producer !== undefined) await this.#parts.clients.discard(producer)
+    await producer?.discard()
   }
 }
 
-function* encoded(
-  records: readonly EventRecord[],
-  encode: TaskParts['encode'],
-): Generator<OutgoingRecord, void> {
-  for (const record of records) yield encode(record)
+/** Behind the last record of the last batch, if it is known where that is. */
+function endOf({ offsets }: Delivery): number | undefined {
+  const last = offsets.at(-1)?.at(-1)
+  return last === undefined ? undefined : last + 1
 }

@@ -1,5 +1,7 @@
 import { type Ask, failOn } from './broker-questions.ts'
-import { wire } from './wire.ts'
+import type { MemberIdentity } from './group-questions.ts'
+import type { PartitionOffset } from './producers.ts'
+import { type Reader, wire } from './wire.ts'
 
 // What producers ask beside Produce, in versions from before KIP-890's second part, which every broker since Kafka 2.8 knows.
 
@@ -19,6 +21,8 @@ export interface PartitionPlace {
 }
 
 const nobody = -1
+/** The leader's epoch at an offset: nobody asks for it. */
+const noEpoch = -1
 
 /** A new identity (InitProducerId). With a transactional id, asked of its coordinator: ends what is open under it and fences whoever had it. */
 export async function initProducer(
@@ -57,16 +61,7 @@ export async function addPartitions(
   const body = [...identityOf(transactor), wire.array(topics), wire.noTags]
   const answer = await ask({ apiKey: 24, version: 3, body })
   answer.int32()
-  const codes: number[] = []
-  answer.array(() => {
-    answer.text()
-    answer.array(() => {
-      answer.int32()
-      codes.push(answer.int16())
-      answer.tags()
-    })
-    answer.tags()
-  })
+  const codes = partitionCodes(answer)
   // Where one is refused, others say only that they were not tried.
   for (const code of codes) if (code !== notTried) failOn(code, undefined)
   for (const code of codes) failOn(code, undefined)
@@ -74,6 +69,46 @@ export async function addPartitions(
 
 /** OPERATION_NOT_ATTEMPTED */
 const notTried = 55
+
+/** Offsets of this group take part in the transaction from now on (AddOffsetsToTxn). */
+export async function addGroup(ask: Ask, transactor: Transactor, group: string): Promise<void> {
+  const body = [...identityOf(transactor), wire.text(group), wire.noTags]
+  const answer = await ask({ apiKey: 25, version: 3, body })
+  answer.int32()
+  failOn(answer.int16(), undefined)
+}
+
+/**
+ * Offsets that count if the transaction is committed, asked of the group's coordinator in the name of a member: one that is
+ * none any more, or in another epoch, is refused (TxnOffsetCommit).
+ */
+export async function commitOffsets(
+  ask: Ask,
+  transactor: Transactor,
+  group: string,
+  { memberId, epoch }: MemberIdentity,
+  offsets: readonly PartitionOffset[],
+): Promise<void> {
+  const topics = offsets.map(({ topic, partition, offset }) => {
+    const place = [wire.int32(partition), wire.int64(offset), wire.int32(noEpoch), wire.text(''), wire.noTags]
+    return Buffer.concat([wire.text(topic), wire.array([Buffer.concat(place)]), wire.noTags])
+  })
+  const { transactionalId, producerId, epoch: producerEpoch } = transactor
+  const body = [
+    wire.text(transactionalId),
+    wire.text(group),
+    wire.int64(producerId),
+    wire.int16(producerEpoch),
+    wire.int32(epoch),
+    wire.text(memberId),
+    wire.text(undefined), // no static member
+    wire.array(topics),
+    wire.noTags,
+  ]
+  const answer = await ask({ apiKey: 28, version: 3, body })
+  answer.int32()
+  for (const code of partitionCodes(answer)) failOn(code, undefined)
+}
 
 /** Commits (EndTxn). */
 export async function commitTransaction(ask: Ask, transactor: Transactor): Promise<void> {
@@ -84,6 +119,21 @@ export async function commitTransaction(ask: Ask, transactor: Transactor): Promi
   })
   answer.int32()
   failOn(answer.int16(), undefined)
+}
+
+/** Of topics with their partitions, each with an error. */
+function partitionCodes(answer: Reader): number[] {
+  const codes: number[] = []
+  answer.array(() => {
+    answer.text()
+    answer.array(() => {
+      answer.int32()
+      codes.push(answer.int16())
+      answer.tags()
+    })
+    answer.tags()
+  })
+  return codes
 }
 
 function identityOf({ transactionalId, producerId, epoch }: Transactor): Buffer[] {
