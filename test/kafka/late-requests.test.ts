@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import type { TopicPartition } from '../../src/engines/kafka/client-types.ts'
 import { kafka } from '../../src/engines/kafka/index.ts'
 import { openBus, topic } from '../../src/index.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import {
+  call,
   consumeSome,
   createTopic,
   disconnect,
@@ -12,7 +14,7 @@ import {
   openTransactional,
   rdkafka,
 } from '../rig/kafka/client.ts'
-import { apiKeys, HoldingProxy } from '../rig/kafka/holding-proxy.ts'
+import { apiKeys, HoldingProxy, initProducerId, unitKeys } from '../rig/kafka/holding-proxy.ts'
 import { transactionsOf } from '../rig/kafka/questions.ts'
 import { RawProducer } from '../rig/kafka/raw-producer.ts'
 import { readAll } from '../support/read-all.ts'
@@ -98,6 +100,46 @@ test('a late Produce of an aborted transaction gets into the next one, unless th
   }
 })
 
+/** What the group has committed of the topic. */
+async function offsetOf(group: string): Promise<number | undefined> {
+  const admin = openAdmin(broker.bootstrap)
+  const [found] = await call<{ readonly partitions: TopicPartition[] }[]>((done) =>
+    admin.listConsumerGroupOffsets(
+      [{ groupId: group }],
+      { requireStableOffsets: true, timeout: 5_000 },
+      done,
+    ),
+  )
+  admin.disconnect()
+  return found?.partitions.find(({ topic: name }) => name === 'raw')?.offset
+}
+
+test('a late TxnOffsetCommit of an aborted transaction gets into the next one, unless the producer was initialised again (K3, X5)', async () => {
+  for (const again of [false, true]) {
+    const [id, group] = [`offsets-${again}`, `group-${again}`]
+    const producer = new RawProducer(proxy.port, id)
+    await producer.init()
+    assert.equal(await producer.addGroup(group), 0)
+    assert.equal(await producer.commitOffset(group, 'raw', 3), 0)
+    await producer.end('commit')
+    await settled(id)
+    await producer.addGroup(group)
+    proxy.hold(unitKeys.offsetCommit)
+    const lost = producer.commitOffset(group, 'raw', 7)
+    await proxy.held()
+    await producer.end('abort')
+    await settled(id)
+    if (again) await producer.init()
+    await producer.addGroup(group)
+    await proxy.release()
+    const late = await lost
+    await producer.end('commit')
+    await settled(id)
+    assert.equal(late === 0, !again, `the late request was answered with ${late}`)
+    assert.equal(await offsetOf(group), again ? 3 : 7)
+  }
+})
+
 interface Step {
   readonly n: number
 }
@@ -149,12 +191,27 @@ async function requireSums(
   await bus.stop()
 }
 
-for (const [name, apiKey] of Object.entries(apiKeys)) {
+for (const [name, apiKey] of Object.entries({ ...apiKeys, ...unitKeys })) {
   test(`the engine goes on while a request (${name}) of a unit is held back, and is not hit by it later (K2, K3, X1)`, async () => {
+    let producers = 0
     await requireSums(`held-${name.toLowerCase()}.`, {
-      arm: () => proxy.hold(apiKey),
+      arm: () => {
+        proxy.hold(apiKey)
+        producers = proxy.asked(initProducerId)
+      },
       struck: () => proxy.held(),
       end: () => proxy.release(),
+    })
+    // Whatever became of the unit, what is late is of a producer that is over.
+    assert.ok(proxy.asked(initProducerId) > producers)
+  })
+}
+
+for (const [name, apiKey] of Object.entries(unitKeys)) {
+  test(`the reply to a request (${name}) of a unit is lost: it is asked again, and the unit counts once (X5, U1, X1)`, async () => {
+    await requireSums(`lost-${name.toLowerCase()}.`, {
+      arm: () => proxy.loseReply(apiKey, 'semel.task'),
+      struck: () => proxy.lost(),
     })
   })
 }

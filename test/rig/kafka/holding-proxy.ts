@@ -2,7 +2,9 @@ import { TcpProxy } from '../../../src/testing/faults/tcp-proxy.ts'
 import { until } from '../../support/until.ts'
 
 export const apiKeys = { produce: 0, endTxn: 26 } as const
-const initProducerId = 22
+/** What a transaction asks beside: partitions that take part in it, a group that does, the group's offsets. */
+export const unitKeys = { addPartitions: 24, addOffsets: 25, offsetCommit: 28 } as const
+export const initProducerId = 22
 const lengthBytes = 4
 
 /** Behind the length: kind and version of a request, then a number that its reply begins with. */
@@ -20,6 +22,7 @@ export class HoldingProxy implements AsyncDisposable {
   #passed: Promise<void> = Promise.resolve()
   #unanswered: { readonly apiKey: number; readonly id: string; readonly isOnce: boolean } | undefined
   #lost = false
+  readonly #asked = new Map<number, number>()
 
   private constructor(tcp: TcpProxy) {
     this.#tcp = tcp
@@ -73,6 +76,11 @@ export class HoldingProxy implements AsyncDisposable {
     await until(() => this.#lost, 60_000, 'a reply is lost')
   }
 
+  /** How many requests of this kind came. */
+  asked(apiKey: number): number {
+    return this.#asked.get(apiKey) ?? 0
+  }
+
   /** Resolves when a request is held. */
   async held(): Promise<void> {
     await until(() => this.#release !== undefined, 60_000, 'a request is held')
@@ -93,6 +101,7 @@ export class HoldingProxy implements AsyncDisposable {
   async *#requests(incoming: AsyncIterable<Buffer>, unanswered: Set<number>): AsyncGenerator<Buffer> {
     for await (const frame of frames(incoming)) {
       const apiKey = frame.readInt16BE(lengthBytes)
+      this.#asked.set(apiKey, this.asked(apiKey) + 1)
       if (apiKey === this.#unanswered?.apiKey && frame.includes(this.#unanswered.id)) {
         unanswered.add(frame.readInt32BE(requestNumberAt))
         if (this.#unanswered.isOnce) this.#unanswered = undefined

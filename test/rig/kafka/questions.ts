@@ -42,6 +42,29 @@ export const producersOf = (port: number, topic: string, partition: number) =>
 export const groupState = (port: number, group: string) =>
   asking(port, (one) => groups.groupState(one, group))
 
+/** Throws a member out of its group, by leaving in its name (ConsumerGroupHeartbeat). */
+export const expel = (port: number, group: string, memberId: string): Promise<void> =>
+  asking(port, async (ask) => {
+    const body = Buffer.concat([
+      wire.text(group),
+      wire.text(memberId),
+      wire.int32(-1), // leaving
+      wire.text(undefined),
+      wire.text(undefined),
+      wire.int32(-1),
+      wire.array(undefined),
+      wire.text(undefined),
+      wire.array(undefined),
+      wire.noTags,
+    ])
+    const answer = await ask({ apiKey: 68, version: 0, body })
+    answer.int32()
+    questions.failOn(answer.int16(), answer.text())
+  })
+
+export const coordinatorOf = (port: number, group: string): Promise<questions.BrokerAddress> =>
+  asking(port, (one) => groups.coordinatorOf(one, group))
+
 /** How many partitions lack one of their copies, or a leader, as this broker knows it (Metadata). */
 export const partitionsOutOfSync = (port: number, access?: BrokerAccess): Promise<number> =>
   asking(

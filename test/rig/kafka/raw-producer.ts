@@ -1,5 +1,8 @@
 import { BrokerConnection } from '../../../src/engines/kafka/broker-connection.ts'
-import { type Reader, wire } from '../../../src/engines/kafka/wire.ts'
+import { BrokerError } from '../../../src/engines/kafka/broker-error.ts'
+import type { Ask } from '../../../src/engines/kafka/broker-questions.ts'
+import { addGroup, commitOffsets, type Transactor } from '../../../src/engines/kafka/producer-questions.ts'
+import { type Reader, type WireRequest, wire } from '../../../src/engines/kafka/wire.ts'
 import { realPlatform } from '../../../src/platform/real-platform.ts'
 import { until } from '../../support/until.ts'
 
@@ -91,6 +94,18 @@ export class RawProducer {
     return codes![0]!
   }
 
+  /** AddOffsetsToTxn. */
+  addGroup(group: string): Promise<number> {
+    return this.#codeOf((ask) => addGroup(ask, this.#transactor, group))
+  }
+
+  /** TxnOffsetCommit, of partition 0, in the name of no member: a group without members takes that. */
+  commitOffset(group: string, topic: string, offset: number): Promise<number> {
+    const nobody = { memberId: '', epoch: -1 }
+    const offsets = [{ topic, partition: 0, offset }]
+    return this.#codeOf((ask) => commitOffsets(ask, this.#transactor, group, nobody, offsets))
+  }
+
   /** EndTxn. */
   async end(how: 'commit' | 'abort'): Promise<number> {
     const body = Buffer.concat([this.#identity, wire.int8(how === 'commit' ? 1 : 0), wire.noTags])
@@ -99,15 +114,33 @@ export class RawProducer {
     return answer.int16()
   }
 
+  get #transactor(): Transactor {
+    return { transactionalId: this.#id, producerId: this.#producerId, epoch: this.#epoch }
+  }
+
+  async #codeOf(question: (ask: Ask) => Promise<void>): Promise<number> {
+    try {
+      await question((request) => this.#send(request))
+      return 0
+    } catch (error) {
+      if (error instanceof BrokerError && error.code > 0) return error.code
+      throw error
+    }
+  }
+
   get #identity(): Buffer {
     return Buffer.concat([wire.text(this.#id), wire.int64(this.#producerId), int16(this.#epoch)])
   }
 
-  async #ask(apiKey: number, version: number, body: Buffer): Promise<Reader> {
+  #ask(apiKey: number, version: number, body: Buffer): Promise<Reader> {
+    return this.#send({ apiKey, version, body })
+  }
+
+  async #send(request: WireRequest): Promise<Reader> {
     const place = { host: '127.0.0.1', port: this.#port }
     const connection = await BrokerConnection.open(realPlatform, place, noAccess, 60_000)
     try {
-      return await connection.ask({ apiKey, version, body })
+      return await connection.ask(request)
     } finally {
       connection.close()
     }
