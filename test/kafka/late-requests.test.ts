@@ -149,12 +149,14 @@ const sums = topic<Step & { readonly sum: number }>('sums', { partitions: 1, ded
 /** Six steps, each added up in state and emitted; something happens to a request of the second one's unit. */
 async function requireSums(
   prefix: string,
+  groupProtocol: 'consumer' | 'classic',
   strike: { arm(): void; struck(): Promise<void>; end?(): Promise<void> },
 ): Promise<void> {
   const engine = kafka({
     brokers: broker.bootstrap,
     prefix,
     client: rdkafka,
+    groupProtocol,
     acceptUnsafe: ['replication.factor'],
     operationMs: 8_000,
   })
@@ -194,7 +196,7 @@ async function requireSums(
 for (const [name, apiKey] of Object.entries({ ...apiKeys, ...unitKeys })) {
   test(`the engine goes on while a request (${name}) of a unit is held back, and is not hit by it later (K2, K3, X1)`, async () => {
     let producers = 0
-    await requireSums(`held-${name.toLowerCase()}.`, {
+    await requireSums(`held-${name.toLowerCase()}.`, 'consumer', {
       arm: () => {
         proxy.hold(apiKey)
         producers = proxy.asked(initProducerId)
@@ -209,16 +211,29 @@ for (const [name, apiKey] of Object.entries({ ...apiKeys, ...unitKeys })) {
 
 for (const [name, apiKey] of Object.entries(unitKeys)) {
   test(`the reply to a request (${name}) of a unit is lost: it is asked again, and the unit counts once (X5, U1, X1)`, async () => {
-    await requireSums(`lost-${name.toLowerCase()}.`, {
+    await requireSums(`lost-${name.toLowerCase()}.`, 'consumer', {
       arm: () => proxy.loseReply(apiKey, 'semel.task'),
       struck: () => proxy.lost(),
     })
   })
 }
 
-test('replies to the commits (endTxn) of a unit are lost: what the broker committed counts, once (X5, U1, X1)', async () => {
-  await requireSums('lost.', {
-    arm: () => proxy.loseReplies(apiKeys.endTxn, 'semel.task'),
-    struck: () => proxy.lost(),
+// Units of classic groups are written by the client.
+for (const [name, apiKey] of Object.entries(apiKeys)) {
+  test(`in a classic group, the engine goes on while a request (${name}) of a unit is held back, and is not hit by it later (K2, K3, X1)`, async () => {
+    await requireSums(`classic-${name.toLowerCase()}.`, 'classic', {
+      arm: () => proxy.hold(apiKey),
+      struck: () => proxy.held(),
+      end: () => proxy.release(),
+    })
   })
-})
+}
+
+for (const protocol of ['consumer', 'classic'] as const) {
+  test(`replies to the commits (endTxn) of a unit are lost, in a ${protocol} group: what the broker committed counts, once (X5, U1, X1)`, async () => {
+    await requireSums(`lost-${protocol}.`, protocol, {
+      arm: () => proxy.loseReplies(apiKeys.endTxn, 'semel.task'),
+      struck: () => proxy.lost(),
+    })
+  })
+}
