@@ -122,6 +122,8 @@ class DirectTransactions implements TransactionalProducer<DirectBatch> {
   readonly #transactions: Coordinator
   readonly #sender: BatchSender
   #group: Coordinator | undefined
+  /** When all records have their answer. */
+  #sent: Promise<void> | undefined
 
   private constructor(parts: DirectProducerParts, transactor: Transactor, transactions: Coordinator) {
     this.#parts = parts
@@ -148,12 +150,19 @@ class DirectTransactions implements TransactionalProducer<DirectBatch> {
   }
 
   send(batches: readonly DirectBatch[]): Delivery {
-    return this.#sender.send(batches)
+    const delivery = this.#sender.send(batches)
+    this.#sent = delivery.done
+    return delivery
   }
 
+  /**
+   * The offsets come behind the records. A broker asks the coordinator about either, one question for each transaction at a
+   * time: the second one would make it refuse the first (KIP-890, 19 and 14).
+   */
   async addOffsets(offsets: readonly PartitionOffset[], member: OffsetMember): Promise<void> {
     const { group } = member
     await this.#transactions.ask((ask) => addGroup(ask, this.#transactor, group), true)
+    await this.#sent
     this.#group ??= new Coordinator(this.#parts, group, 'group')
     const { platform, operationMs } = this.#parts
     const until = platform.clock.monotonic() + operationMs
