@@ -11,7 +11,7 @@ import { HoldingProxy, unitKeys } from '../rig/kafka/holding-proxy.ts'
 import { coordinatorOf, expel, groupState } from '../rig/kafka/questions.ts'
 import { until } from '../support/until.ts'
 
-// Units written without the client, whose group changes in the middle of them.
+// Units written without the client: large ones, and such whose group changes in the middle of them.
 
 let broker: Kafka
 let proxy: HoldingProxy
@@ -76,13 +76,49 @@ function unit(engine: Engine, lease: Lease, to: number): Unit {
 
 /** A transaction is seen a moment after its commit is answered. */
 async function requireEmitted(engine: Engine, ids: readonly string[]): Promise<void> {
-  const range = { topic: 'totals', partition: 0, offset: 0, maxEvents: 1_000, maxBytes: 1 << 20 }
-  const found = async () => (await engine.read(range)).events.map(({ id }) => id)
+  const found = async () => {
+    const own: string[] = []
+    for (let offset = 0; ; ) {
+      const range = { topic: 'totals', partition: 0, offset, maxEvents: 4_000, maxBytes: 4 << 20 }
+      const { events, next, end } = await engine.read(range)
+      own.push(...events.map(({ id }) => id))
+      if (next >= end) return own
+      offset = next
+    }
+  }
   await until(async () => (await found()).length >= ids.length)
   assert.deepEqual(await found(), ids)
 }
 
 const task = { group: 'g', topic: 'orders', partition: 0 }
+
+test('a unit that takes several batches of a partition is there once and whole, and who comes next has its state (X1, Z1)', async () => {
+  const prefix = 'large.'
+  const one = await opened('one', prefix)
+  const leases = await joined(one)
+  const text = 'x'.repeat(1_000)
+  const records = Array.from({ length: 3_000 }, (_, i) => {
+    return { id: `e${i}`, source: '/t', type: 't', time: 0, key: 'k', data: text, attributes: undefined }
+  })
+  const keys = records.map(({ id }) => id)
+  const values = keys.map((id) => JSON.stringify(`${id} ${text}`))
+  const lease = leases.own[0]!
+  await one.commit({
+    ...unit(one, lease, 1),
+    appends: [{ topic: 'totals', partition: 0, records, callOf: undefined, fresh: false }],
+    state: [{ store: 's', keys, values }],
+  })
+  // What its copy of the state says of the changelog still holds.
+  await one.commit(unit(one, lease, 2))
+  assert.deepEqual(await one.readState(task, 's', keys), values)
+  await requireEmitted(one, [...keys, 'e2'])
+  const two = await opened('two', prefix)
+  await one.close()
+  const [next] = (await joined(two)).own
+  assert.deepEqual(await two.load(next!), { position: 2, logId: two.logId })
+  assert.deepEqual(await two.readState(task, 's', ['k', ...keys]), ['2', ...values])
+  await two.close()
+})
 
 test('a member joins in the middle of a unit: it is committed once, in the epoch that its owner has by then (X1, Z1)', async () => {
   const prefix = 'joins.'
