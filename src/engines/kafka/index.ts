@@ -19,14 +19,14 @@ export interface KafkaOptions {
   readonly prefix?: string | undefined
   /**
    * Settings of librdkafka for reaching the brokers: `security.protocol`, `sasl.username`, `ssl.ca.location`, … With
-   * `compression.type` the client publishes, as only it compresses; brokers can do so as well (`compression.type` of a topic).
+   * `compression.type` the client writes, as only it compresses; brokers can do so as well (`compression.type` of a topic).
    */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined
   /** The client's module, e.g. `RdKafka` of `@confluentinc/kafka-javascript`. Default: it is imported. */
   readonly client?: ClientModule | undefined
   /**
    * How events are written, in the words of CloudEvents' Kafka binding: `binary`, attributes as headers and the bare data
-   * as the value; or `structured`, the whole event as one JSON text, which costs the client less. Both are read, also mixed
+   * as the value; or `structured`, the whole event as one JSON text. Both are read, also mixed
    * in one topic. Bytes and text that is kept byte for byte are always written in binary mode. Default: `binary`.
    */
   readonly contentMode?: ContentMode | undefined
@@ -38,8 +38,8 @@ export interface KafkaOptions {
    */
   readonly standby?: boolean | undefined
   /**
-   * Who decides about groups: the broker (`consumer`, KIP-848, Kafka 4.0 and later) or the clients (`classic`).
-   * Default: the broker where it offers that.
+   * Who decides about groups: the broker (`consumer`, KIP-848, Kafka 4.0 and later) or the clients (`classic`), whose units the
+   * client has to write, more slowly. Default: the broker where it offers that.
    */
   readonly groupProtocol?: 'consumer' | 'classic' | undefined
   /** After so long a broker ends the transaction of a process that is gone; readers wait for it until then. Default 30 s. */

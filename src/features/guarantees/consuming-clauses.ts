@@ -20,6 +20,7 @@ const inbox = 'test/inbox/inbox.test.ts'
 const failover = 'test/failover'
 const slowDisk = 'test/crash/slow-disk.test.ts'
 const conformance = 'src/testing/conformance'
+const kafkaUnits = 'test/kafka/units.test.ts'
 
 /** A promise to the groups that chose one of `guarantees`. */
 function judgeGroups(...guarantees: Guarantee[]): (setting: GuaranteeSetting) => Judgement {
@@ -99,6 +100,7 @@ export const consumeClauses: readonly Clause[] = [
       proofOn(['sqlite'], slowDisk, 'one flush in five takes longer than a lease'),
       proofOn(['postgres'], `${failover}/drill.test.ts`, 'a synchronous standby takes over under load'),
       proofOn(['kafka'], 'test/kafka/chaos.test.ts', 'members are killed, stopped for a while and replaced'),
+      proofOn(['kafka'], kafkaUnits, 'a member joins in the middle of a unit'),
     ],
   },
   {
@@ -148,6 +150,7 @@ export const consumeClauses: readonly Clause[] = [
       proof(members, 'Z1 V2: a paused owner is fenced when it wakes'),
       proofOn(['sqlite'], 'test/crash/pauses.test.ts', 'stopped (SIGSTOP) and woken: another took over'),
       proofOn(['postgres'], 'test/outbox/faults.test.ts', 'a sequencer whose answers are held is replaced'),
+      proofOn(['kafka'], kafkaUnits, 'a member is thrown out of its group in the middle of a unit'),
     ],
   },
   {
