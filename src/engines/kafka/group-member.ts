@@ -4,7 +4,7 @@ import { sleep } from '../../platform/wait.ts'
 import { type Clients, call } from './client.ts'
 import type { ClientError, Config, Consumer, TopicPartition } from './client-types.ts'
 import type { Cluster } from './cluster.ts'
-import { describeGroup, type GroupState, type MemberIdentity } from './group-questions.ts'
+import { describeGroup, type GroupState, type MemberIdentity, ownerIn } from './group-questions.ts'
 import { clientCode, translated } from './kafka-errors.ts'
 import { kafkaLimits } from './kafka-limits.ts'
 import type { OwnGroup } from './own-group.ts'
@@ -156,18 +156,12 @@ export class GroupMember implements Membership, OwnGroup {
     }
   }
 
-  /** A member of this process that has the task's partition, or had it and hands it over. */
-  #ownerIn({ members }: GroupState, task: TaskId): MemberIdentity | undefined {
-    const changelog = this.#parts.names.changelog(task.group, task.topic)
+  #ownerIn(group: GroupState, task: TaskId): MemberIdentity | undefined {
+    const topic = this.#parts.names.changelog(task.group, task.topic)
     const share = this.#shareOf(task)
-    const owner = members.find(
-      ({ assigned, clientId }) =>
-        clientId === this.#parts.member &&
-        assigned.some(({ partition, topic }) => topic === changelog && partition === task.partition),
-    )
-    if (share === undefined) return owner
-    if (owner !== undefined) share.memberId = owner.memberId
-    else if (share.isRevoked) return members.find(({ memberId }) => memberId === share.memberId)
+    const handingOver = share?.isRevoked === true ? share.memberId : undefined
+    const owner = ownerIn(group, this.#parts.member, { topic, partition: task.partition }, handingOver)
+    if (share !== undefined && owner !== undefined) share.memberId = owner.memberId
     return owner
   }
 

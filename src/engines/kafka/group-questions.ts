@@ -70,6 +70,23 @@ export async function describeGroup(cluster: Cluster, group: string): Promise<Gr
   })
 }
 
+/**
+ * The member of this client that has the partition. While one hands it over, it is listed no longer and still nobody else's:
+ * then it is `handingOver`, if that is a member still.
+ */
+export function ownerIn(
+  { members }: GroupState,
+  clientId: string,
+  { topic, partition }: TopicPartition,
+  handingOver: string | undefined,
+): MemberIdentity | undefined {
+  const holder = members.find(({ assigned }) =>
+    assigned.some((place) => place.topic === topic && place.partition === partition),
+  )
+  if (holder !== undefined) return holder.clientId === clientId ? holder : undefined
+  return members.find(({ memberId }) => memberId === handingOver)
+}
+
 const coordinated = { group: 0, transaction: 1 } as const
 export type Coordinated = keyof typeof coordinated
 
