@@ -10,6 +10,8 @@ import { kafka } from '../../src/engines/kafka/index.ts'
 import { isSemelError, openBus, topic } from '../../src/index.ts'
 import { type Kafka, startKafka } from '../rig/kafka/broker.ts'
 import { rdkafka } from '../rig/kafka/client.ts'
+import { readAll } from '../support/read-all.ts'
+import { until } from '../support/until.ts'
 
 const run = promisify(execFile)
 const folder = mkdtempSync(join(tmpdir(), 'semel-kafka-access-'))
@@ -82,23 +84,26 @@ function login(mechanism: string, username: string, password: string) {
 }
 
 const orders = topic<{ n: number }>('orders', { partitions: 1, dedup: false })
+const totals = topic<{ n: number }>('totals', { partitions: 1, dedup: false })
 const operationMs = 10_000
 const opening = (settings: Readonly<Record<string, string>>, prefix: string) => {
   const acceptUnsafe = ['replication.factor'] as const
   const reach = { brokers: broker.bootstrap, client: rdkafka, settings, prefix, acceptUnsafe, operationMs }
-  return openBus({ engine: kafka(reach), topics: [orders] })
+  return openBus({ engine: kafka(reach), topics: [orders, totals] })
 }
 
 for (const [mechanism, user] of [
   ['PLAIN', 'app'],
   ['SCRAM-SHA-512', 'scram-app'],
 ] as const) {
-  test(`over TLS with ${mechanism}: client and settings reader log in, and events go through`, async () => {
+  test(`over TLS with ${mechanism}: client and settings reader log in, events go through, and so do units`, async () => {
     const bus = await opening(login(mechanism, user, secret), `${user}.`)
     await bus.publish(orders, { n: 1 })
     const found: number[] = []
     for await (const { data } of bus.read(orders)) found.push(data.n)
     assert.deepEqual(found, [1])
+    bus.consume(orders, { group: 'g' }, async ({ data }, tx) => tx.emit(totals, { n: data.n + 1 }))
+    await until(async () => (await readAll(bus, totals)).length > 0)
     await bus.stop()
   })
 }
