@@ -159,12 +159,12 @@ describe('a disk that fails under the writer', { concurrency: 2 }, () => {
     const somewhere = newFile()
     const disk = `${somewhere}.disk`
     mkdirSync(disk)
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=3m', 'semel-full', disk])
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'semel-full', disk])
     assert.equal(mounted.status, 0, String(mounted.stderr))
     try {
       using place = new Place(join(disk, 'semel.db'))
       const ballast = join(disk, 'ballast')
-      writeFileSync(ballast, Buffer.alloc(1_500_000))
+      writeFileSync(ballast, Buffer.alloc(2_000_000))
       const bus = await openBus({ engine: sqlite({ file: place.file }), topics: [numbers] })
       const ends: End[] = []
       const publish = async (n: number): Promise<string> => {
