@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
-import { statSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { openForReading } from '../../../src/engines/sqlite/database-file.ts'
 import { LogReader } from '../../../src/engines/sqlite/log-reader.ts'
+import { placeOf } from '../../../src/engines/sqlite/place.ts'
 import { sqliteLimits } from '../../../src/engines/sqlite/sqlite-limits.ts'
+import { hasCode } from '../../../src/errors.ts'
 import { batch, newFile, newFileInPlaceOrder, record, WriterRig } from './rig.ts'
 
 const partitions = 4
@@ -71,4 +74,38 @@ describe('rows are appended', () => {
       rig.close()
     })
   }
+
+  test('an index that names the wrong row is found by the checksum, which covers the place (F3)', () => {
+    const file = newFile()
+    const rig = openRig(file)
+    for (let n = 0; n < 10; n++) rig.append([batch(events(n, 0))])
+    rig.close()
+    const offset = 3 * rowEvents
+    nameAnotherRow(file, placeOf(1, offset))
+    const database = openForReading(file)
+    const reader = new LogReader(database, file)
+    const request = { topic: 'orders', partition: 0, maxEvents: rowEvents, maxBytes: 1_000_000 }
+    assert.equal(reader.read({ ...request, offset: 0 }).next, rowEvents)
+    assert.throws(
+      () => reader.read({ ...request, offset }),
+      (error) => hasCode(error, 'STORAGE_CORRUPT'),
+    )
+    database.close()
+  })
 })
+
+/** Changes the number of a row in the index of places: an entry there is a place in six bytes and a row in one. */
+function nameAnotherRow(file: string, place: number): void {
+  const database = new DatabaseSync(file)
+  const sql = "select rootpage from sqlite_schema where type = 'index' and tbl_name = 'semel_batch'"
+  const page = Number(database.prepare(sql).get()?.rootpage)
+  database.close()
+  const bytes = readFileSync(file)
+  const key = Buffer.alloc(6)
+  key.writeUIntBE(place, 0, 6)
+  const start = (page - 1) * sqliteLimits.pageBytes
+  const at = bytes.indexOf(key, start)
+  assert.ok(at > 0 && at < start + sqliteLimits.pageBytes, 'the place is in the index')
+  bytes[at + key.length]! += 1
+  writeFileSync(file, bytes)
+}
