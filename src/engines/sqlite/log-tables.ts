@@ -9,12 +9,12 @@ import { offsetOf, partitionIdMax, partitionIdOf, placeOf } from './place.ts'
 import { rememberStoredRow } from './remember-row.ts'
 import { checkContradiction } from './topic-contradiction.ts'
 
-/** What the writer knows of a topic. */
 /** What is in the file that this process has not seen: after a start, that is all of it. */
 export type Unseen = 'nothing' | 'of others' | 'all'
 
 const neverRead = -1
 
+/** What the writer knows of a topic. */
 export interface TopicEntry {
   readonly id: number
   readonly name: string
